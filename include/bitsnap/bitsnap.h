@@ -1,0 +1,8 @@
+// All of BitSnap's public interface.
+#pragma once
+
+#include <bitsnap/dtype.h>
+#include <bitsnap/result.h>
+#include <bitsnap/safetensors.h>
+#include <bitsnap/store.h>
+#include <bitsnap/tensor.h>

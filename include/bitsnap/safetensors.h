@@ -1,0 +1,60 @@
+// safetensors files: a complete, validating reader and a writer.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <bitsnap/result.h>
+#include <bitsnap/tensor.h>
+
+namespace bitsnap {
+
+// A memory-mapped safetensors file, or all shards of a `*.safetensors.index.json`. The views stay
+// valid as long as this object. A file that another process shortens while it is mapped ends this
+// process with SIGBUS, as with every memory map.
+class SafetensorsFile {
+ public:
+  // Checks everything the format demands before it returns: see src/io/safetensors/.
+  static Result<SafetensorsFile> Open(const std::filesystem::path& path);
+  SafetensorsFile(SafetensorsFile&&) noexcept;
+  SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
+  ~SafetensorsFile();
+
+  const std::vector<TensorView>& tensors() const;  // in file order; roles absent
+  const std::map<std::string, std::string>& metadata() const;
+
+ private:
+  struct Impl;
+  explicit SafetensorsFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Writes a safetensors file of a known set of tensors front to back, in bounded memory. Written
+// under a temporary name beside `path` and renamed by Finish(); destroyed earlier, it leaves
+// nothing behind.
+class SafetensorsWriter {
+ public:
+  // kInvalidArgument for a dtype that safetensors lacks or for duplicate names.
+  static Result<SafetensorsWriter> Create(const std::filesystem::path& path,
+                                          std::span<const TensorInfo> tensors,
+                                          const std::map<std::string, std::string>& metadata = {});
+  SafetensorsWriter(SafetensorsWriter&&) noexcept;
+  SafetensorsWriter& operator=(SafetensorsWriter&&) noexcept;
+  ~SafetensorsWriter();
+
+  // The tensors' bytes, in the order given to Create, in pieces of any size.
+  Result<void> Append(std::span<const std::byte> bytes);
+  // kInvalidArgument when fewer bytes than announced were appended.
+  Result<void> Finish();
+
+ private:
+  struct Impl;
+  explicit SafetensorsWriter(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bitsnap

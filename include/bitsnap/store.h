@@ -1,0 +1,182 @@
+// A store: a directory of snapshots, one folder a step, one file a rank (docs/store.md).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <bitsnap/result.h>
+#include <bitsnap/tensor.h>
+
+namespace bitsnap {
+
+class FileSystem;
+
+// What the caller accepts in exchange for size and speed.
+enum class Profile {
+  kExact,  // all bits back, as small as can be
+  kFast,   // all bits back, at memory speed
+  kPaper,  // BitSnap as published: packed bitmask for weights, cluster quantization (lossy!) for
+           // fp32 optimizer tensors
+};
+
+std::string_view ProfileName(Profile profile);
+std::optional<Profile> ParseProfile(std::string_view name);
+
+// Which snapshot a new one may lean on.
+struct BaseChoice {
+  enum class Kind {
+    kAuto,  // the newest base, where that is at least 10 % smaller than standing alone
+    kNone,  // stand alone
+    kStep,  // the snapshot of `step`, which must stand alone
+  };
+  Kind kind = Kind::kAuto;
+  uint64_t step = 0;
+};
+
+// Called now and then during long work, from one thread at a time, with the bytes done so far and
+// in all (raw tensor bytes). Return false to stop: the work then ends with kCancelled and leaves
+// the store as it was.
+using Progress = std::function<bool(uint64_t done, uint64_t total)>;
+
+struct SaveOptions {
+  uint64_t step = 0;
+  uint32_t rank = 0;
+  uint32_t world_size = 1;
+  // The same for all ranks of one save, different for each try: a step is whole only when its rank
+  // files agree on it, so a half-overwritten step is never taken for whole.
+  uint64_t save_id = 0;
+  Profile profile = Profile::kExact;
+  BaseChoice base;
+  unsigned threads = 0;    // 0: one for each core this process may use
+  bool overwrite = false;  // replace this rank's file of the step if it is there
+  std::string metadata;    // opaque to BitSnap, given back by Snapshot::metadata()
+  Progress progress;
+};
+
+struct RoleBytes {
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;
+};
+
+struct SaveReport {
+  uint64_t step = 0;
+  uint64_t raw_bytes = 0;             // of all tensors
+  uint64_t stored_bytes = 0;          // what this save added on disk
+  std::optional<uint64_t> base_step;  // absent: stands alone
+  std::string base_reason;            // why this base, or why none
+  double seconds = 0;
+  std::map<Role, RoleBytes> roles;  // coded blocks only; the index is in stored_bytes alone
+};
+
+struct StoredTensor {
+  TensorInfo info;
+  std::string codec;  // of its blocks, most used first, e.g. "bitmask" or "planes+raw"
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;
+  std::vector<Metric> error;
+  std::string why;  // the policy's reason
+};
+
+struct ReadRequest {
+  size_t tensor = 0;    // index into Snapshot::tensors()
+  uint64_t offset = 0;  // first byte wanted
+  std::span<std::byte> out;
+};
+
+// One rank file opened for reading, with the base it leans on. Safe to use from several threads.
+class Snapshot {
+ public:
+  struct Impl;
+  explicit Snapshot(std::unique_ptr<Impl> impl);
+  Snapshot(Snapshot&&) noexcept;
+  Snapshot& operator=(Snapshot&&) noexcept;
+  ~Snapshot();
+
+  uint64_t step() const;
+  uint32_t rank() const;
+  uint32_t world_size() const;
+  std::optional<uint64_t> base_step() const;
+  std::string_view profile() const;
+  std::string_view metadata() const;
+  const std::vector<StoredTensor>& tensors() const;
+  std::optional<size_t> Find(std::string_view name) const;
+
+  // Decodes the asked-for byte ranges, reading only the blocks they touch. On error the contents of
+  // the `out` spans are unspecified.
+  Result<void> Read(std::span<const ReadRequest> requests, unsigned threads = 0,
+                    const Progress& progress = {}) const;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// A step that restore did not take, and why.
+struct PassedOver {
+  uint64_t step = 0;
+  Error error;
+};
+
+struct StepInfo {
+  uint64_t step = 0;
+  uint32_t world_size = 0;  // as its rank files announce; 0 when no rank file can be read
+  std::vector<uint32_t> ranks;        // present, in order
+  bool whole = false;                 // every announced rank file and its base is there and sound
+  std::string why_not;                // empty when whole
+  uint64_t stored_bytes = 0;          // of the rank files, without hard-linked bases
+  std::optional<uint64_t> base_step;  // of its lowest rank
+};
+
+struct VerifyReport {
+  uint64_t files = 0;      // rank files checked
+  uint64_t raw_bytes = 0;  // decoded and compared with their checksums
+  std::vector<PassedOver> broken;
+};
+
+// Safe to use from several threads and processes at once.
+class Store {
+ public:
+  // `file_system` is for tests; null means the real one. It must outlive the store.
+  static Result<Store> Open(const std::filesystem::path& directory,
+                            FileSystem* file_system = nullptr);
+  static Result<Store> OpenOrCreate(const std::filesystem::path& directory,
+                                    FileSystem* file_system = nullptr);
+
+  const std::filesystem::path& directory() const { return directory_; }
+
+  // Writes one rank's part of a step and commits it durably, or leaves the store as it was.
+  Result<SaveReport> Save(std::span<const TensorView> tensors, const SaveOptions& options);
+
+  // Opens one rank of one step; the step must be whole.
+  Result<Snapshot> OpenStep(uint64_t step, uint32_t rank = 0) const;
+
+  // Opens the newest whole step and calls `use` with it. When the step cannot be opened, or `use`
+  // fails for what is on disk (corrupt, truncated, newer version, missing base, I/O), appends it to
+  // `passed_over` and goes on with the next older one; any other error of `use` is returned as is.
+  // kNotFound when no step is left. Returns the step used.
+  Result<uint64_t> RestoreNewest(uint32_t rank,
+                                 const std::function<Result<void>(const Snapshot&)>& use,
+                                 std::vector<PassedOver>* passed_over = nullptr) const;
+
+  // All steps, oldest first, broken ones included.
+  Result<std::vector<StepInfo>> List() const;
+
+  // Decodes every block of the given step, or of all, and checks it.
+  Result<VerifyReport> Verify(std::optional<uint64_t> step = {}, unsigned threads = 0,
+                              const Progress& progress = {}) const;
+
+ private:
+  Store(std::filesystem::path directory, FileSystem* file_system);
+  std::filesystem::path directory_;
+  FileSystem* file_system_;
+};
+
+}  // namespace bitsnap

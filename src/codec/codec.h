@@ -1,0 +1,95 @@
+// A codec turns one block of a tensor into fewer bytes and back. The pipeline and the registry know
+// codecs only through this interface; adding one is one folder and one line in registry.cc.
+//
+// Every codec folder has: kernel.h/.cc (pure loops over spans that allocate nothing, SIMD by
+// Highway's dynamic dispatch), kernel_ref.h/.cc (the plain version, the oracle in tests), codec.cc
+// (this interface: checks, scratch, errors) and spec.md (what the decoder must do, byte by byte).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <bitsnap/dtype.h>
+#include <bitsnap/result.h>
+
+#include "base/bytes.h"
+
+namespace bitsnap {
+
+// Part of the file format: never renumber, only append.
+enum class CodecId : uint8_t {
+  kRaw = 0,
+  kPlanes = 1,
+  kBitmask = 2,
+  kCluster = 3,
+};
+
+// Raw bytes of all blocks of a tensor but its last. Small enough that a block, its base and its
+// coded form stay in a core's L2 cache. A multiple of every WordBytes.
+inline constexpr size_t kBlockBytes = size_t{256} << 10;
+
+// Working memory of one thread, kept from block to block so that coding allocates only while the
+// first blocks warm it up. Each slot is an independent buffer, aligned to 64 bytes; asking for a
+// slot again invalidates what it gave before.
+class Scratch {
+ public:
+  static constexpr size_t kSlots = 4;
+  MutableBytes Get(size_t slot, size_t bytes);
+
+ private:
+  std::array<std::vector<std::byte>, kSlots> slots_;
+};
+
+// What is known to both encoder and decoder of a block besides its payload.
+struct BlockContext {
+  DType dtype;
+  size_t raw_bytes;            // 1 to kBlockBytes, a multiple of WordBytes(dtype)
+  std::optional<Bytes> base;   // the same range of the base's tensor, raw_bytes long
+};
+
+// Stateless; safe to use from several threads.
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  virtual CodecId id() const = 0;
+  virtual std::string_view name() const = 0;
+  virtual bool lossless() const { return true; }
+  // Whether a decoder needs the base's block.
+  virtual bool needs_base() const { return false; }
+  virtual bool Supports(DType dtype) const = 0;
+
+  // Largest coded size of a block of `raw_bytes`, and the least size of Encode's `out`, slack for
+  // whole-vector stores included.
+  virtual size_t EncodeBound(size_t raw_bytes) const = 0;
+
+  // Codes `raw` into the front of `out` and returns the coded size, or nullopt when that would not
+  // be below `limit` or the block does not suit the codec. What is left in `out` beyond the coded
+  // size is unspecified. The bytes depend on nothing but `context` and `raw`: not on the CPU, the
+  // scratch or earlier calls.
+  // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base if needs_base(), and
+  // out.size() >= EncodeBound(raw.size()). No alignment is assumed.
+  virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
+                                       MutableBytes out, Scratch& scratch) const = 0;
+
+  // Decodes a payload of any origin into `out`. Fails with kCorrupt when it breaks the codec's
+  // spec; never reads or writes outside the spans, never allocates by a length from the payload.
+  // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base if needs_base().
+  virtual Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
+                              Scratch& scratch) const = 0;
+};
+
+// All codecs, in order of their ids.
+std::span<const Codec* const> AllCodecs();
+
+// Null for an id that this version does not know.
+const Codec* FindCodec(uint8_t id);
+
+// Requires: `id` is one of the enumerators.
+const Codec& GetCodec(CodecId id);
+
+}  // namespace bitsnap

@@ -1,0 +1,71 @@
+// What a .bsnap file says about itself: header, index and footer as C++ values. docs/format.md is
+// the byte-by-byte specification. Codec ids and payloads are opaque here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <bitsnap/tensor.h>
+
+#include "base/checksum.h"
+
+namespace bitsnap {
+
+// Known before the first tensor: stands at the very front of the file.
+struct SnapshotHeader {
+  uint64_t step = 0;
+  uint32_t rank = 0;
+  uint32_t world_size = 1;  // rank < world_size
+  uint64_t save_id = 0;     // the same in all rank files of one save
+  bool operator==(const SnapshotHeader&) const = default;
+};
+
+struct BlockRecord {
+  uint8_t codec = 0;
+  uint32_t coded_bytes = 0;     // 0 is allowed
+  uint64_t coded_checksum = 0;  // Checksum64 of the payload
+  uint64_t raw_checksum = 0;    // Checksum64 of what the decoder must give
+  bool operator==(const BlockRecord&) const = default;
+};
+
+// Where a tensor's bytes are.
+enum class Storage : uint8_t {
+  kBlocks = 0,        // in this file, blocks back to back from `data_offset`
+  kSameAsBase = 1,    // equal to tensor `base_tensor` of the base
+  kSameAsTensor = 2,  // equal to tensor `same_as` of this file, which has a smaller index and is
+                      // not itself kSameAsTensor
+};
+
+struct TensorRecord {
+  TensorInfo info;  // role present
+  Storage storage = Storage::kBlocks;
+  // Index of the base's tensor that the blocks lean on or that this tensor equals; the same dtype
+  // and number of bytes.
+  std::optional<uint32_t> base_tensor;
+  uint32_t same_as = 0;
+  uint64_t data_offset = 0;         // of the first block, from the start of the file
+  std::vector<BlockRecord> blocks;  // ceil(bytes / block_bytes) of them when storage is kBlocks
+  std::vector<Metric> error;
+  std::string why;
+};
+
+struct BaseReference {
+  uint64_t step = 0;
+  Hash128 index_hash;  // Hash of the base's index, which holds the checksums of all its blocks
+  bool operator==(const BaseReference&) const = default;
+};
+
+struct SnapshotIndex {
+  uint32_t block_bytes = 0;  // raw bytes of every block but a tensor's last; 1 to 2^30
+  std::string profile;
+  std::string metadata;               // opaque
+  std::optional<BaseReference> base;  // absent: stands alone
+  std::vector<TensorRecord> tensors;  // unique names
+};
+
+// Number of blocks of a tensor of `bytes` bytes. Requires: block_bytes > 0.
+uint64_t BlockCount(uint64_t bytes, uint32_t block_bytes);
+
+}  // namespace bitsnap
