@@ -1,4 +1,5 @@
-// Errors as values. BitSnap never throws across its public interface, never aborts and never prints.
+// Errors as values. BitSnap never throws across its public interface, never aborts and never
+// prints.
 #pragma once
 
 #include <string>
@@ -17,8 +18,9 @@ enum class ErrorKind {
   kNewerVersion,     // written by a newer BitSnap
   kMissingBase,      // a delta whose base is gone or was replaced
   kOutOfSpace,       // the disk or quota is full
-  kIo,               // any other failed system call
-  kCancelled,        // the progress callback asked to stop
+  kOutOfMemory,
+  kIo,         // any other failed system call
+  kCancelled,  // the progress callback asked to stop
 };
 
 // A short lower-case name for `kind`, e.g. "missing base".

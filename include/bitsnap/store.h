@@ -127,7 +127,7 @@ struct PassedOver {
 
 struct StepInfo {
   uint64_t step = 0;
-  uint32_t world_size = 0;  // as its rank files announce; 0 when no rank file can be read
+  uint32_t world_size = 0;            // as its rank files announce; 0 when no rank file can be read
   std::vector<uint32_t> ranks;        // present, in order
   bool whole = false;                 // every announced rank file and its base is there and sound
   std::string why_not;                // empty when whole

@@ -21,6 +21,8 @@ Hash128 Checksum128(Bytes bytes) {
   return {hash.low64, hash.high64};
 }
 
-std::string ToHex(const Hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
+std::string ToHex(const Hash128& hash) {
+  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
+}
 
 }  // namespace bitsnap

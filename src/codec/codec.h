@@ -48,8 +48,8 @@ class Scratch {
 // What is known to both encoder and decoder of a block besides its payload.
 struct BlockContext {
   DType dtype;
-  size_t raw_bytes;            // 1 to kBlockBytes, a multiple of WordBytes(dtype)
-  std::optional<Bytes> base;   // the same range of the base's tensor, raw_bytes long
+  size_t raw_bytes;           // 1 to kBlockBytes, a multiple of WordBytes(dtype)
+  std::optional<Bytes> base;  // the same range of the base's tensor, raw_bytes long
 };
 
 // Stateless; safe to use from several threads.
@@ -59,7 +59,8 @@ class Codec {
   virtual CodecId id() const = 0;
   virtual std::string_view name() const = 0;
   virtual bool lossless() const { return true; }
-  // Whether a decoder needs the base's block.
+  // Whether a decoder needs the base's block. Such a codec codes a block that equals its base, and
+  // only such a block, in zero bytes.
   virtual bool needs_base() const { return false; }
   virtual bool Supports(DType dtype) const = 0;
 

@@ -19,8 +19,7 @@ class Raw final : public Codec {
     return raw.size();
   }
 
-  Result<void> Decode(const BlockContext&, Bytes coded, MutableBytes out,
-                      Scratch&) const override {
+  Result<void> Decode(const BlockContext&, Bytes coded, MutableBytes out, Scratch&) const override {
     if (coded.size() != out.size()) {
       return Fail(ErrorKind::kCorrupt, "raw block has the wrong length");
     }

@@ -1,0 +1,79 @@
+#include "base/parallel.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <new>
+#include <vector>
+
+namespace bitsnap {
+namespace {
+
+TEST(RunOrdered, ConsumesInOrderWhateverTheThreadsAndSlots) {
+  for (unsigned threads : {1u, 2u, 5u}) {
+    for (size_t slots : {1u, 2u, 7u}) {
+      std::vector<size_t> ring(slots), seen;
+      const auto result = RunOrdered({
+          .count = 200,
+          .threads = threads,
+          .slots = slots,
+          .produce = [&](size_t item, size_t slot, unsigned) -> Result<void> {
+            ring[slot] = item * item;
+            return {};
+          },
+          .consume = [&](size_t, size_t slot) -> Result<void> {
+            seen.push_back(ring[slot]);
+            return {};
+          },
+      });
+      ASSERT_TRUE(result);
+      ASSERT_EQ(seen.size(), 200u);
+      for (size_t i = 0; i < seen.size(); ++i) ASSERT_EQ(seen[i], i * i);
+    }
+  }
+}
+
+TEST(RunOrdered, StopsAtAnErrorOfEitherSide) {
+  for (bool in_consume : {false, true}) {
+    std::atomic<size_t> consumed = 0;
+    const auto fail_at_50 = [](size_t item) -> Result<void> {
+      if (item == 50) return Fail(ErrorKind::kIo, "item 50");
+      return {};
+    };
+    const auto result = RunOrdered({
+        .count = 1000,
+        .threads = 3,
+        .slots = 4,
+        .produce = [&](size_t item, size_t, unsigned) -> Result<void> {
+          return in_consume ? Result<void>{} : fail_at_50(item);
+        },
+        .consume = [&](size_t item, size_t) -> Result<void> {
+          if (in_consume) {
+            if (auto failed = fail_at_50(item); !failed) return failed;
+          }
+          ++consumed;
+          return {};
+        },
+    });
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().message, "item 50");
+    EXPECT_LE(consumed, 50u);
+  }
+}
+
+TEST(RunOrdered, TurnsBadAllocIntoAnError) {
+  const auto result = RunOrdered({
+      .count = 3,
+      .threads = 2,
+      .slots = 2,
+      .produce = [](size_t, size_t, unsigned) -> Result<void> { throw std::bad_alloc(); },
+      .consume = [](size_t, size_t) -> Result<void> { return {}; },
+  });
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind, ErrorKind::kOutOfMemory);
+}
+
+TEST(RunOrdered, NothingToDoIsDone) { EXPECT_TRUE(RunOrdered({})); }
+
+}  // namespace
+}  // namespace bitsnap
