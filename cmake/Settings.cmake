@@ -25,4 +25,5 @@ if(BITSNAP_SANITIZE)
   add_link_options(-fsanitize=${BITSNAP_SANITIZE})
 endif()
 
-set(BITSNAP_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+set(BITSNAP_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                     -Wno-missing-field-initializers -Werror)
