@@ -1,0 +1,88 @@
+# Everything a checkout needs, set-up included: `make test` or `make demo` on a fresh Debian 12
+# machine installs what is missing, builds and runs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PREFIX ?= /usr/local
+JOBS := $(shell nproc)
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+PYTHON := .venv/bin/python
+# The library alone, as the Python package compiles it.
+LIBRARY_PACKAGES := g++ cmake ninja-build ccache libhwy-dev libzstd-dev libhtscodecs-dev \
+  libxxhash-dev libfmt-dev libexpected-dev nlohmann-json3-dev
+BUILD_PACKAGES := $(LIBRARY_PACKAGES) libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev \
+  librapidcheck-dev
+FUZZ_PACKAGES := $(LIBRARY_PACKAGES) clang-14 libclang-rt-14-dev
+
+CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h' '*.cc')
+PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
+  -type f ! -name '*.pyc' 2>/dev/null)
+
+.PHONY: help build test demo bench fuzz format format-check install clean
+.PHONY: setup check-includes test-release test-asan test-python build-%
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' \
+	  | expand -t 22
+
+build: build-release  ## The command and the library: build/release/bitsnap
+
+setup:
+	@scripts/setup-debian.sh $(BUILD_PACKAGES)
+
+build-%: setup
+	@cmake --preset $* --log-level=WARNING
+	@cmake --build --preset $*
+
+# Sanitizers last but one: when something is broken, the quick tests say so first.
+test: check-includes test-release test-asan test-python  ## Every test; what CI runs
+
+check-includes: .venv/ready.stamp
+	@$(PYTHON) scripts/check_includes.py
+
+test-release: build-release
+	@ctest --preset release --parallel $(JOBS)
+
+test-asan: build-asan
+	@ctest --preset asan --parallel $(JOBS)
+
+test-python: build-release .venv/bitsnap.stamp
+	@$(PYTHON) -m pytest tests
+
+demo: .venv/bitsnap.stamp  ## Train, kill, resume and compare, with plots
+	@$(PYTHON) examples/demo.py
+
+bench: build-release  ## Kernels and end to end, against memcpy
+	@for program in build/release/*_bench; do "$$program"; done
+
+fuzz:  ## Every fuzzer for a minute
+	@scripts/setup-debian.sh $(FUZZ_PACKAGES)
+	@scripts/fuzz.sh
+
+format:  ## Format all C++ in place
+	@scripts/setup-debian.sh clang-format-14
+	@clang-format-14 -i $(CXX_SOURCES)
+
+format-check:  ## Fail where `make format` would change something
+	@scripts/setup-debian.sh clang-format-14
+	@clang-format-14 --dry-run --Werror $(CXX_SOURCES)
+
+install: build-release  ## Into PREFIX (default /usr/local)
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean:  ## Remove all that was built; .venv stays
+	@rm -rf build
+
+.venv/ready.stamp: requirements-dev.txt scripts/setup-venv.sh
+	@scripts/setup-venv.sh
+	@touch $@
+
+# Reinstalled when any of its sources changed.
+.venv/bitsnap.stamp: .venv/ready.stamp $(PYTHON_PACKAGE_SOURCES)
+	@scripts/setup-debian.sh $(LIBRARY_PACKAGES)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation .
+	@touch $@

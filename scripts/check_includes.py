@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Checks DESIGN's law of who may include whom, from the #include lines and from CMake's DEPENDS.
+
+Prints one line a violation and exits 1 when there is any. Takes the tree to check as its only
+argument (default: this checkout).
+"""
+
+import re
+import sys
+from pathlib import Path
+
+# A room is a folder of src/, or cli or python. A codec's folder is a room of its own, so that
+# `codec` means the files at its root: interface, registry and what codecs share.
+MAY_INCLUDE = {
+    "base": set(),
+    "io": {"base"},
+    "codec": {"base"},
+    "snapshot": {"io", "base"},
+    "policy": {"codec", "base"},
+    "pipeline": {"codec", "snapshot", "policy", "base", "io"},
+    "store": {"pipeline", "policy", "snapshot", "io", "base"},
+}
+A_CODEC_MAY_INCLUDE = {"codec", "base"}
+FRONT_ENDS = {"cli", "python"}  # public headers only
+# bench, tests and fuzz may include anything.
+FOLDERS = ("src", "include", "cli", "python")
+
+# The room that implements a public header owns it.
+PUBLIC_HEADERS = {
+    "result.h": "base",
+    "dtype.h": "base",
+    "tensor.h": "base",
+    "safetensors.h": "io",
+    "store.h": "store",
+    "bitsnap.h": "store",
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")')
+SIMD = re.compile(r"^(hwy/.*|arm_neon\.h|arm_sve\.h|\w*intrin\.h)$")
+DEPENDS = re.compile(r"bitsnap_room\(\s*(\w+)([^)]*)\)")
+
+
+def is_test(path):
+    return "test" in path.stem.split("_")
+
+
+def room_of(path):
+    """The room of a file, given relative to the tree; None when it is not in one."""
+    parts = path.parts
+    if parts[0] in FRONT_ENDS:
+        return parts[0]
+    if parts[0] == "include":
+        return PUBLIC_HEADERS.get(path.name, f"(public header {path.name} of no room)")
+    if parts[0] != "src" or len(parts) < 3:
+        return None
+    return "/".join(parts[1:3]) if parts[1] == "codec" and len(parts) > 3 else parts[1]
+
+
+def may_include(path, room, target):
+    if room == target:
+        return True
+    if room.startswith("codec/"):
+        return target in A_CODEC_MAY_INCLUDE
+    if path.as_posix() == "src/codec/registry.cc" and target.startswith("codec/"):
+        return True
+    return target in MAY_INCLUDE.get(room, set())
+
+
+def check_include(tree, path, token):
+    """What is wrong with one include, or None; and the room that it leads to, or None."""
+    room, name = room_of(path), token[1:-1]
+    if name.startswith("bitsnap/"):
+        if not (tree / "include" / name).is_file():
+            return f"no public header {name}", None
+        if token[0] == '"':
+            return f"public headers are included as <{name}>", None
+        target = room_of(Path("include") / name)
+        if room in FRONT_ENDS or may_include(path, room, target):
+            return None, target
+        return f"room {room} may not include room {target}", None
+    if SIMD.match(name):
+        kernel = path.parts[:2] == ("src", "codec") and path.match("kernel*.cc")
+        return None if kernel else f"SIMD ({name}) belongs in src/codec/*/kernel*.cc", None
+    if token[0] == "<":
+        public = path.parts[0] == "include"
+        if public and re.search(r"[./]", name) and name != "tl/expected.hpp":
+            return f"public headers may not include third-party {name}", None
+        return None, None
+    if path.parts[0] == "include":
+        return f"public headers may not include internal {name}", None
+    root = tree if room in FRONT_ENDS else tree / "src"
+    if not (root / name).is_file():
+        internal = room in FRONT_ENDS and (tree / "src" / name).is_file()
+        return f"room {room} may not include internal {name}" if internal else (
+            f"include path {name} is not rooted at {root.relative_to(tree).as_posix()}/"), None
+    target = room_of((root / name).relative_to(tree))
+    if target is None or not may_include(path, room, target):
+        return f"room {room} may not include room {target}", None
+    return None, target
+
+
+def check_depends(tree, used):
+    """CMake's DEPENDS must name the rooms that a room includes, and only ones that it may."""
+    for cmake in sorted((tree / "src").glob("*/CMakeLists.txt")):
+        for room, arguments in DEPENDS.findall(cmake.read_text()):
+            listed = re.search(r"\bDEPENDS\b((?:\s+[a-z]\w*)+)", arguments)
+            depends = set(listed.group(1).split()) if listed else set()
+            where = f"{cmake.relative_to(tree).as_posix()}:1"
+            for other in sorted(depends - MAY_INCLUDE.get(room, set())):
+                yield f"{where}: room {room} may not depend on room {other}"
+            for other in sorted(used.get(room, set()) - depends):
+                yield f"{where}: room {room} includes room {other}, which DEPENDS does not name"
+
+
+def violations(tree):
+    used = {}  # room -> rooms that its files include
+    for folder in FOLDERS:
+        for file in sorted((tree / folder).rglob("*")):
+            path = file.relative_to(tree)
+            if file.suffix not in {".h", ".cc"} or is_test(path) or room_of(path) is None:
+                continue
+            for number, line in enumerate(file.read_text().splitlines(), 1):
+                found = INCLUDE.match(line)
+                if not found:
+                    continue
+                wrong, target = check_include(tree, path, found.group(1))
+                if wrong:
+                    yield f"{path.as_posix()}:{number}: {wrong}"
+                elif target and folder == "src":
+                    own, other = room_of(path).split("/")[0], target.split("/")[0]
+                    if own != other:
+                        used.setdefault(own, set()).add(other)
+    yield from check_depends(tree, used)
+
+
+def main():
+    tree = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent).resolve()
+    found = list(violations(tree))
+    print("\n".join(found) or "includes: every room keeps to its neighbours")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""scripts/check_includes.py passes on this tree and catches each kind of violation."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def check(tree):
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts/check_includes.py", tree], capture_output=True, text=True
+    )
+
+
+def test_this_tree_keeps_the_law():
+    result = check(ROOT)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A lawful little house."""
+    files = {
+        "include/bitsnap/result.h": "#include <string>\n#include <tl/expected.hpp>\n",
+        "include/bitsnap/store.h": "#include <bitsnap/result.h>\n",
+        "src/base/bytes.h": "#include <bitsnap/result.h>\n",
+        "src/io/file.h": '#include "base/bytes.h"\n',
+        "src/io/CMakeLists.txt": "bitsnap_room(io SOURCES DEPENDS base)\n",
+        "src/codec/codec.h": '#include "base/bytes.h"\n',
+        "src/codec/registry.cc": '#include "codec/raw/codec.h"\n',
+        "src/codec/raw/codec.h": '#include "codec/codec.h"\n',
+        "src/codec/planes/kernel.cc": "#include <hwy/highway.h>\n",
+        "src/codec/planes/codec_test.cc": '#include "codec/raw/codec.h"\n',
+        "cli/main.cc": '#include <bitsnap/store.h>\n#include "cli/output.h"\n',
+        "cli/output.h": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert check(tmp_path).returncode == 0, check(tmp_path).stdout
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name, line, complaint",
+    [
+        ("src/base/a.cc", '#include "io/file.h"', "room base may not include room io"),
+        ("src/base/a.cc", "#include <bitsnap/store.h>", "room base may not include room store"),
+        ("src/snapshot/a.cc", '#include "codec/codec.h"', "room snapshot may not include room codec"),
+        (
+            "src/codec/planes/codec.cc",
+            '#include "codec/raw/codec.h"',
+            "room codec/planes may not include room codec/raw",
+        ),
+        (
+            "src/codec/other.cc",
+            '#include "codec/raw/codec.h"',
+            "room codec may not include room codec/raw",
+        ),
+        (
+            "src/pipeline/a.cc",
+            '#include "codec/raw/codec.h"',
+            "room pipeline may not include room codec/raw",
+        ),
+        ("src/codec/raw/codec.cc", "#  include <hwy/highway.h>", "SIMD (hwy/highway.h) belongs in"),
+        ("src/io/a.cc", '#include "file.h"', "include path file.h is not rooted at src/"),
+        ("src/io/a.cc", '#include "bitsnap/result.h"', "are included as <bitsnap/result.h>"),
+        ("include/bitsnap/dtype.h", "#include <fmt/core.h>", "may not include third-party fmt/core.h"),
+        ("include/bitsnap/dtype.h", '#include "base/bytes.h"', "may not include internal base/bytes.h"),
+        ("cli/save.cc", '#include "io/file.h"', "room cli may not include internal io/file.h"),
+        ("src/io/CMakeLists.txt", "bitsnap_room(io DEPENDS base store)", "io may not depend on room store"),
+        ("src/io/CMakeLists.txt", "bitsnap_room(io SOURCES a.cc)", "room io includes room base"),
+    ],
+)
+def test_catches(tree, name, line, complaint):
+    path = tree / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{line}\n")
+    result = check(tree)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{name}:1: ") and complaint in result.stdout
+    assert len(result.stdout.splitlines()) == 1
