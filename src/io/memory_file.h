@@ -1,0 +1,43 @@
+// The nodes of a MemoryFileSystem and handles on its files.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "io/file_system.h"
+
+namespace bitsnap {
+
+struct MemoryNode {
+  using Entries = std::map<std::string, std::shared_ptr<MemoryNode>>;
+
+  bool is_directory = false;
+  // Of a file. It only grows, so what is durable is a prefix.
+  std::vector<std::byte> content;
+  size_t durable_size = 0;
+  // Of a directory.
+  Entries entries;
+  Entries durable_entries;
+};
+
+struct MemoryTree {
+  std::mutex mutex;  // guards all nodes
+  std::shared_ptr<MemoryNode> root;
+};
+
+// What both handles hold; keeps file and mutex alive when the name or the file system is gone.
+struct MemoryHandle {
+  std::shared_ptr<MemoryTree> tree;
+  std::shared_ptr<MemoryNode> node;
+  std::filesystem::path path;
+};
+
+std::unique_ptr<WritableFile> MakeMemoryWritable(MemoryHandle handle);
+// Requires: the tree's mutex is held.
+std::unique_ptr<ReadableFile> MakeMemoryReadable(MemoryHandle handle);
+
+}  // namespace bitsnap

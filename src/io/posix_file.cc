@@ -1,0 +1,78 @@
+#include "io/posix_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/try.h"
+#include "io/read_range.h"
+#include "io/system_error.h"
+
+namespace bitsnap {
+namespace {
+
+// Linux moves at most 0x7ffff000 bytes a call.
+constexpr size_t kMaxTransfer = size_t{1} << 30;
+
+}  // namespace
+
+Result<std::unique_ptr<WritableFile>> PosixWritableFile::Create(const std::filesystem::path& path) {
+  int fd;
+  do {
+    fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return SystemFail(errno, "create", path);
+  return std::unique_ptr<WritableFile>(new PosixWritableFile(UniqueFd(fd), path));
+}
+
+Result<void> PosixWritableFile::Append(Bytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd_.get(), bytes.data(), std::min(bytes.size(), kMaxTransfer));
+    if (written < 0 && errno == EINTR) continue;
+    // A write of nothing would otherwise be tried for ever.
+    if (written <= 0) return SystemFail(written < 0 ? errno : EIO, "write", path_);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return {};
+}
+
+Result<void> PosixWritableFile::Sync() {
+  // Never tried again after a failure: the kernel may have dropped the pages it could not write.
+  int failed;
+  do {
+    failed = fsync(fd_.get());
+  } while (failed != 0 && errno == EINTR);
+  if (failed != 0) return SystemFail(errno, "sync", path_);
+  return {};
+}
+
+Result<void> PosixWritableFile::Close() {
+  // Linux frees the descriptor whatever close returns, so EINTR is no failure.
+  if (close(fd_.Release()) != 0 && errno != EINTR) return SystemFail(errno, "close", path_);
+  return {};
+}
+
+Result<std::unique_ptr<ReadableFile>> PosixReadableFile::Open(const std::filesystem::path& path) {
+  BITSNAP_ASSIGN(RegularFile file, OpenRegularFile(path, Symlinks::kRefuse));
+  return std::unique_ptr<ReadableFile>(new PosixReadableFile(std::move(file), path));
+}
+
+Result<void> PosixReadableFile::Read(uint64_t offset, MutableBytes out) const {
+  if (!RangeInFile(offset, out.size(), file_.size)) {
+    return ReadPastEnd(path_, offset, out.size(), file_.size);
+  }
+  for (size_t done = 0; done < out.size();) {
+    const ssize_t got =
+        pread(file_.fd.get(), out.data() + done, std::min(out.size() - done, kMaxTransfer),
+              static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return SystemFail(errno, "read", path_);
+    if (got == 0) return ReadPastEnd(path_, offset, out.size(), offset + done);
+    done += static_cast<size_t>(got);
+  }
+  return {};
+}
+
+}  // namespace bitsnap
