@@ -42,10 +42,10 @@ struct TensorRecord {
   TensorInfo info;  // role present
   Storage storage = Storage::kBlocks;
   // Index of the base's tensor that the blocks lean on or that this tensor equals; the same dtype
-  // and number of bytes.
+  // and number of bytes. Absent for kSameAsTensor.
   std::optional<uint32_t> base_tensor;
-  uint32_t same_as = 0;
-  uint64_t data_offset = 0;         // of the first block, from the start of the file
+  uint32_t same_as = 0;      // 0 unless kSameAsTensor
+  uint64_t data_offset = 0;  // of the first block, from the start of the file; ignored without
   std::vector<BlockRecord> blocks;  // ceil(bytes / block_bytes) of them when storage is kBlocks
   std::vector<Metric> error;
   std::string why;
@@ -53,7 +53,8 @@ struct TensorRecord {
 
 struct BaseReference {
   uint64_t step = 0;
-  Hash128 index_hash;  // Hash of the base's index, which holds the checksums of all its blocks
+  Hash128 index_hash;  // SnapshotReader::index_hash of the base: of its header and index, which
+                       // holds the checksums of all its blocks
   bool operator==(const BaseReference&) const = default;
 };
 

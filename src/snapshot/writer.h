@@ -1,6 +1,8 @@
 // Writes one .bsnap file front to back, without seeking.
 #pragma once
 
+#include <vector>
+
 #include <bitsnap/result.h>
 
 #include "io/file_system.h"
@@ -25,9 +27,11 @@ class SnapshotWriter {
   Result<Hash128> Finish(const SnapshotIndex& index);
 
  private:
-  SnapshotWriter(WritableFile* file, uint64_t offset) : file_(file), offset_(offset) {}
-  WritableFile* file_;  // not owned
-  uint64_t offset_;
+  SnapshotWriter(WritableFile* file, std::vector<std::byte> header)
+      : file_(file), header_(std::move(header)) {}
+  WritableFile* file_;             // not owned
+  std::vector<std::byte> header_;  // as written; the index's hash covers it
+  uint64_t offset_ = 0;
 };
 
 }  // namespace bitsnap

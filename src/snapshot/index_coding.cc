@@ -1,0 +1,218 @@
+#include "snapshot/index_coding.h"
+
+#include <fmt/format.h>
+
+#include "base/checked.h"
+#include "base/try.h"
+#include "snapshot/layout.h"
+
+namespace bitsnap {
+namespace {
+
+// Bytes of one block in all columns of the block table.
+constexpr uint64_t kBlockRowBytes = 1 + 4 + 8 + 8;
+
+void PutText(ByteWriter& out, std::string_view text) {
+  out.Int(static_cast<uint16_t>(text.size()));
+  out.Raw(AsBytes(text));
+}
+
+std::string GetText(ByteReader& in) {
+  const Bytes raw = in.Raw(in.Int<uint16_t>());
+  return {reinterpret_cast<const char*>(raw.data()), raw.size()};
+}
+
+tl::unexpected<Error> EndsInside(std::string_view what) {
+  return Fail(ErrorKind::kCorrupt, fmt::format("the index ends inside {}", what));
+}
+
+uint64_t CodedBytes(const TensorRecord& tensor) {
+  uint64_t sum = 0;
+  for (const BlockRecord& block : tensor.blocks) sum += block.coded_bytes;
+  return sum;
+}
+
+// Base tensors usually have their own tensor's index, and blocks follow the tensor before: written
+// as differences, both are zeros, which zstd makes vanish.
+std::vector<std::byte> EncodeTensor(const TensorRecord& tensor, uint32_t number,
+                                    uint64_t expected_offset) {
+  std::vector<std::byte> bytes;
+  ByteWriter out(&bytes);
+  PutText(out, tensor.info.name);
+  PutText(out, tensor.info.group);
+  PutText(out, tensor.why);
+  out.Int(static_cast<uint8_t>(tensor.info.dtype));
+  out.Int(static_cast<uint8_t>(*tensor.info.role));
+  out.Int(static_cast<uint8_t>(tensor.storage));
+  out.Int(static_cast<uint8_t>(tensor.base_tensor.has_value()));
+  out.Int(tensor.base_tensor ? *tensor.base_tensor - number : 0);
+  out.Int(tensor.same_as);
+  out.Int(tensor.blocks.empty() ? 0 : tensor.data_offset - expected_offset);
+  out.Int(static_cast<uint16_t>(tensor.info.shape.size()));
+  for (uint64_t dimension : tensor.info.shape) out.Int(dimension);
+  out.Int(static_cast<uint16_t>(tensor.error.size()));
+  for (const Metric& metric : tensor.error) {
+    PutText(out, metric.name);
+    out.Double(metric.value);
+  }
+  return bytes;
+}
+
+// Leaves in data_offset what EncodeTensor wrote there, for ResolveOffsets.
+Result<TensorRecord> ParseTensor(Bytes bytes, uint32_t number) {
+  ByteReader in(bytes);
+  TensorRecord tensor;
+  tensor.info.name = GetText(in);
+  tensor.info.group = GetText(in);
+  tensor.why = GetText(in);
+  const auto dtype = in.Int<uint8_t>();
+  const auto role = in.Int<uint8_t>();
+  const auto storage = in.Int<uint8_t>();
+  const auto has_base = in.Int<uint8_t>();
+  const auto base_difference = in.Int<uint32_t>();
+  tensor.same_as = in.Int<uint32_t>();
+  tensor.data_offset = in.Int<uint64_t>();
+  ByteReader shape(in.Raw(uint64_t{8} * in.Int<uint16_t>()));
+  while (shape.remaining() > 0) tensor.info.shape.push_back(shape.Int<uint64_t>());
+  for (int metrics = in.Int<uint16_t>(); metrics > 0 && in.ok(); --metrics) {
+    std::string name = GetText(in);
+    tensor.error.push_back({std::move(name), in.Double()});
+  }
+  if (!in.ok()) return EndsInside(fmt::format("the record of tensor {}", number));
+
+  const auto unknown = [&](std::string_view what, unsigned code) {
+    return FailNewer(fmt::format("{} {} of tensor '{}'", what, code, tensor.info.name));
+  };
+  const auto known_dtype = DTypeFromCode(dtype);
+  if (!known_dtype) return unknown("dtype", dtype);
+  tensor.info.dtype = *known_dtype;
+  tensor.info.role = RoleFromCode(role);
+  if (!tensor.info.role) return unknown("role", role);
+  if (storage > static_cast<uint8_t>(Storage::kSameAsTensor)) return unknown("storage", storage);
+  tensor.storage = static_cast<Storage>(storage);
+  if (has_base > 1) return unknown("base flag", has_base);
+  if (has_base) tensor.base_tensor = number + base_difference;
+  return tensor;
+}
+
+// `blocks` and those of `tensor`.
+Result<uint64_t> AddBlocks(uint64_t blocks, const TensorRecord& tensor, uint32_t block_bytes) {
+  if (tensor.storage != Storage::kBlocks) return blocks;
+  const auto bytes = TensorBytes(tensor.info.dtype, tensor.info.shape);
+  const auto sum = bytes ? CheckedAdd(blocks, BlockCount(*bytes, block_bytes)) : std::nullopt;
+  if (sum) return *sum;
+  return Fail(ErrorKind::kCorrupt,
+              fmt::format("tensor '{}' has no possible size", tensor.info.name));
+}
+
+// From differences to offsets; these may still be wrong, but wrap instead of overflowing.
+void ResolveOffsets(SnapshotIndex* index) {
+  uint64_t end = kHeaderBytes;
+  for (TensorRecord& tensor : index->tensors) {
+    if (tensor.blocks.empty()) {
+      tensor.data_offset = 0;
+      continue;
+    }
+    tensor.data_offset += end;
+    end = tensor.data_offset + CodedBytes(tensor);
+  }
+}
+
+// Reads the four columns into all tensors' blocks, of which there are `total`.
+Result<void> ParseBlocks(ByteReader& in, uint64_t total, SnapshotIndex* index) {
+  if (total > in.remaining() / kBlockRowBytes) return EndsInside("the block table");
+  ByteReader codecs(in.Raw(total));
+  ByteReader sizes(in.Raw(total * 4));
+  ByteReader coded_checksums(in.Raw(total * 8));
+  ByteReader raw_checksums(in.Raw(total * 8));
+  for (TensorRecord& tensor : index->tensors) {
+    if (tensor.storage != Storage::kBlocks) continue;
+    // Cannot fail or be larger than `total`, which is the sum of these.
+    tensor.blocks.resize(
+        BlockCount(*TensorBytes(tensor.info.dtype, tensor.info.shape), index->block_bytes));
+    for (BlockRecord& block : tensor.blocks) {
+      block.codec = codecs.Int<uint8_t>();
+      block.coded_bytes = sizes.Int<uint32_t>();
+      block.coded_checksum = coded_checksums.Int<uint64_t>();
+      block.raw_checksum = raw_checksums.Int<uint64_t>();
+    }
+  }
+  return {};
+}
+
+// All but tensors and blocks.
+void EncodeFront(const SnapshotIndex& index, ByteWriter& out) {
+  out.Int(index.block_bytes);
+  PutText(out, index.profile);
+  out.String(index.metadata);
+  out.Int(static_cast<uint8_t>(index.base.has_value()));
+  if (!index.base) return;
+  out.Int(index.base->step);
+  out.Int(index.base->index_hash.low);
+  out.Int(index.base->index_hash.high);
+}
+
+Result<SnapshotIndex> ParseFront(ByteReader& in) {
+  SnapshotIndex index;
+  index.block_bytes = in.Int<uint32_t>();
+  index.profile = GetText(in);
+  index.metadata = in.String();
+  const auto has_base = in.Int<uint8_t>();
+  if (has_base > 1) return FailNewer(fmt::format("base flag {}", has_base));
+  if (has_base) {
+    const auto step = in.Int<uint64_t>();
+    const auto low = in.Int<uint64_t>();
+    index.base = BaseReference{step, {low, in.Int<uint64_t>()}};
+  }
+  if (!in.ok()) return EndsInside("its first fields");
+  if (index.block_bytes == 0) return Fail(ErrorKind::kCorrupt, "blocks of 0 bytes cannot be");
+  return index;
+}
+
+void EncodeBlocks(const SnapshotIndex& index, ByteWriter& out) {
+  const auto column = [&](auto member) {
+    for (const TensorRecord& tensor : index.tensors) {
+      for (const BlockRecord& block : tensor.blocks) out.Int(block.*member);
+    }
+  };
+  column(&BlockRecord::codec);
+  column(&BlockRecord::coded_bytes);
+  column(&BlockRecord::coded_checksum);
+  column(&BlockRecord::raw_checksum);
+}
+
+}  // namespace
+
+void EncodeIndex(const SnapshotIndex& index, std::vector<std::byte>* bytes) {
+  ByteWriter out(bytes);
+  EncodeFront(index, out);
+  out.Int(static_cast<uint32_t>(index.tensors.size()));
+  uint64_t end = kHeaderBytes;
+  for (uint32_t i = 0; const TensorRecord& tensor : index.tensors) {
+    const std::vector<std::byte> record = EncodeTensor(tensor, i++, end);
+    out.Int(static_cast<uint32_t>(record.size()));
+    out.Raw(record);
+    if (!tensor.blocks.empty()) end = tensor.data_offset + CodedBytes(tensor);
+  }
+  EncodeBlocks(index, out);
+}
+
+Result<SnapshotIndex> ParseIndex(Bytes bytes) {
+  ByteReader in(bytes);
+  BITSNAP_ASSIGN(SnapshotIndex index, ParseFront(in));
+  const auto count = in.Int<uint32_t>();
+  if (!in.ok()) return EndsInside("the number of tensors");
+  uint64_t blocks = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const Bytes record = in.Raw(in.Int<uint32_t>());
+    if (!in.ok()) return EndsInside(fmt::format("the record of tensor {}", i));
+    BITSNAP_ASSIGN(TensorRecord tensor, ParseTensor(record, i));
+    BITSNAP_ASSIGN(blocks, AddBlocks(blocks, tensor, index.block_bytes));
+    index.tensors.push_back(std::move(tensor));
+  }
+  BITSNAP_TRY(ParseBlocks(in, blocks, &index));
+  ResolveOffsets(&index);
+  return index;
+}
+
+}  // namespace bitsnap

@@ -1,0 +1,135 @@
+#include "snapshot/index_rules.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "snapshot/layout.h"
+
+namespace bitsnap {
+namespace {
+
+using Fault = std::optional<std::string>;
+
+bool SameSize(const TensorRecord& a, const TensorRecord& b) {
+  return a.info.dtype == b.info.dtype &&
+         TensorBytes(a.info.dtype, a.info.shape) == TensorBytes(b.info.dtype, b.info.shape);
+}
+
+Fault FaultOfLengths(const TensorRecord& tensor) {
+  const auto too_long = [](const auto& list) { return list.size() > kMaxLength; };
+  const bool metrics_too_long = std::ranges::any_of(
+      tensor.error, [&](const Metric& metric) { return too_long(metric.name); });
+  if (too_long(tensor.info.name) || too_long(tensor.info.group) || too_long(tensor.why) ||
+      too_long(tensor.info.shape) || too_long(tensor.error) || metrics_too_long) {
+    return fmt::format("has a name, group, reason, shape or metric longer than {}", kMaxLength);
+  }
+  return {};
+}
+
+Fault FaultOfBlocks(const TensorRecord& tensor, uint64_t bytes, uint32_t block_bytes) {
+  const uint64_t count = BlockCount(bytes, block_bytes);
+  if (tensor.blocks.size() != count) {
+    return fmt::format("has {} blocks where its {} bytes make {}", tensor.blocks.size(), bytes,
+                       count);
+  }
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t raw_bytes = std::min<uint64_t>(block_bytes, bytes - i * block_bytes);
+    if (tensor.blocks[i].coded_bytes > raw_bytes) {
+      return fmt::format("has in block {} {} coded bytes for {} raw ones", i,
+                         tensor.blocks[i].coded_bytes, raw_bytes);
+    }
+  }
+  return {};
+}
+
+Fault FaultOfStorage(const SnapshotIndex& index, size_t number, uint64_t bytes) {
+  const TensorRecord& tensor = index.tensors[number];
+  if (tensor.base_tensor && !index.base) return "names a base tensor in a snapshot without a base";
+  if (tensor.storage != Storage::kSameAsTensor && tensor.same_as != 0) {
+    return "names a tensor to repeat but does not repeat it";
+  }
+  switch (tensor.storage) {
+    case Storage::kBlocks:
+      return FaultOfBlocks(tensor, bytes, index.block_bytes);
+    case Storage::kSameAsBase:
+      if (!tensor.base_tensor) return "equals a base tensor but names none";
+      break;
+    case Storage::kSameAsTensor: {
+      if (tensor.base_tensor) return "repeats a tensor and names a base tensor too";
+      if (tensor.same_as >= number) return "repeats a tensor that does not stand before it";
+      const TensorRecord& twin = index.tensors[tensor.same_as];
+      if (twin.storage == Storage::kSameAsTensor) return "repeats a tensor that itself repeats one";
+      if (!SameSize(tensor, twin)) return "repeats a tensor of another dtype or size";
+      break;
+    }
+  }
+  if (!tensor.blocks.empty()) return "has blocks although its bytes are elsewhere";
+  return {};
+}
+
+Fault FaultOfTensor(const SnapshotIndex& index, size_t number) {
+  const TensorRecord& tensor = index.tensors[number];
+  if (!tensor.info.role) return "has no role";
+  const auto bytes = TensorBytes(tensor.info.dtype, tensor.info.shape);
+  if (!bytes) return "has no possible size: its shape overflows or does not fill whole bytes";
+  if (Fault fault = FaultOfLengths(tensor)) return fault;
+  return FaultOfStorage(index, number, *bytes);
+}
+
+// Every byte between header and index must belong to exactly one block: so each is protected by a
+// checksum, and a missing or doubled piece of the file is seen without reading payloads.
+Fault FaultOfPlacement(const SnapshotIndex& index, uint64_t payload_end) {
+  struct Extent {
+    uint64_t offset;
+    uint64_t bytes;
+    const TensorRecord* tensor;
+  };
+  std::vector<Extent> extents;
+  for (const TensorRecord& tensor : index.tensors) {
+    if (tensor.blocks.empty()) continue;
+    uint64_t bytes = 0;
+    for (const BlockRecord& block : tensor.blocks) bytes += block.coded_bytes;
+    extents.push_back({tensor.data_offset, bytes, &tensor});
+  }
+  std::ranges::sort(extents, [](const Extent& a, const Extent& b) {
+    return std::tie(a.offset, a.bytes) < std::tie(b.offset, b.bytes);
+  });
+  uint64_t end = kHeaderBytes;
+  for (const Extent& extent : extents) {
+    if (extent.offset != end || extent.bytes > payload_end - end) {
+      return fmt::format(
+          "tensor '{}' has its blocks at {} to {}, where the payloads before them end at {} and "
+          "the index begins at {}",
+          extent.tensor->info.name, extent.offset, extent.offset + extent.bytes, end, payload_end);
+    }
+    end += extent.bytes;
+  }
+  if (end != payload_end) {
+    return fmt::format("bytes {} to {} belong to no tensor", end, payload_end);
+  }
+  return {};
+}
+
+}  // namespace
+
+Fault FindFault(const SnapshotIndex& index, uint64_t payload_end) {
+  if (index.block_bytes == 0 || index.block_bytes > kMaxBlockBytes) {
+    return fmt::format("blocks of {} bytes are outside 1 to 2^30", index.block_bytes);
+  }
+  if (index.profile.size() > kMaxLength) return "the profile's name is too long";
+  std::unordered_set<std::string_view> names;
+  for (size_t i = 0; i < index.tensors.size(); ++i) {
+    const std::string& name = index.tensors[i].info.name;
+    if (const Fault fault = FaultOfTensor(index, i)) {
+      return fmt::format("tensor '{}' {}", name.substr(0, kMaxLength), *fault);
+    }
+    if (!names.insert(name).second) return fmt::format("two tensors are named '{}'", name);
+  }
+  return FaultOfPlacement(index, payload_end);
+}
+
+}  // namespace bitsnap
