@@ -38,6 +38,7 @@ tl::unexpected<Error> FailNewer(std::string_view what) {
 
 std::vector<std::byte> EncodeHeader(const SnapshotHeader& header) {
   std::vector<std::byte> bytes;
+  bytes.reserve(kHeaderBytes);
   ByteWriter out(&bytes);
   out.Raw(AsBytes(kHeaderMagic));
   out.Int(kFormatVersion);
@@ -79,6 +80,7 @@ Result<SnapshotHeader> ParseHeader(Bytes bytes) {
 
 std::vector<std::byte> EncodeFooter(const Footer& footer) {
   std::vector<std::byte> bytes;
+  bytes.reserve(kFooterBytes);
   ByteWriter out(&bytes);
   out.Int(footer.stored_bytes);
   out.Int(footer.raw_bytes);
