@@ -1,5 +1,6 @@
 #include <array>
 
+#include "codec/cluster/codec.h"
 #include "codec/codec.h"
 #include "codec/raw/codec.h"
 
@@ -9,6 +10,7 @@ std::span<const Codec* const> AllCodecs() {
   // One line a codec, in order of their ids.
   static const std::array codecs = {
       &RawCodec(),
+      &ClusterCodec(),
   };
   return codecs;
 }
