@@ -1,5 +1,6 @@
 #include "io/memory.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -98,7 +99,7 @@ TEST(MemoryFileSystemTest, ThreadsWorkSideBySide) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&files, t] {
       for (int i = 0; i < 100; ++i) {
-        const std::string name = "/" + std::to_string(t) + "-" + std::to_string(i);
+        const std::string name = fmt::format("/{}-{}", t, i);
         auto file = files.Create(name);
         ASSERT_TRUE(file);
         ASSERT_TRUE((*file)->Append(AsBytes(name)));
