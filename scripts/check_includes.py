@@ -30,6 +30,7 @@ PUBLIC_HEADERS = {
     "result.h": "base",
     "dtype.h": "base",
     "tensor.h": "base",
+    "options.h": "policy",
     "safetensors.h": "io",
     "store.h": "store",
     "bitsnap.h": "store",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitsnap/dtype.h>
+#include <bitsnap/options.h>
 #include <bitsnap/result.h>
 #include <bitsnap/safetensors.h>
 #include <bitsnap/store.h>

@@ -13,39 +13,13 @@
 #include <string_view>
 #include <vector>
 
+#include <bitsnap/options.h>
 #include <bitsnap/result.h>
 #include <bitsnap/tensor.h>
 
 namespace bitsnap {
 
 class FileSystem;
-
-// What the caller accepts in exchange for size and speed.
-enum class Profile {
-  kExact,  // all bits back, as small as can be
-  kFast,   // all bits back, at memory speed
-  kPaper,  // BitSnap as published: packed bitmask for weights, cluster quantization (lossy!) for
-           // fp32 optimizer tensors
-};
-
-std::string_view ProfileName(Profile profile);
-std::optional<Profile> ParseProfile(std::string_view name);
-
-// Which snapshot a new one may lean on.
-struct BaseChoice {
-  enum class Kind {
-    kAuto,  // the newest base, where that is at least 10 % smaller than standing alone
-    kNone,  // stand alone
-    kStep,  // the snapshot of `step`, which must stand alone
-  };
-  Kind kind = Kind::kAuto;
-  uint64_t step = 0;
-};
-
-// Called now and then during long work, from one thread at a time, with the bytes done so far and
-// in all (raw tensor bytes). Return false to stop: the work then ends with kCancelled and leaves
-// the store as it was.
-using Progress = std::function<bool(uint64_t done, uint64_t total)>;
 
 struct SaveOptions {
   uint64_t step = 0;
@@ -84,12 +58,6 @@ struct StoredTensor {
   uint64_t stored_bytes = 0;
   std::vector<Metric> error;
   std::string why;  // the policy's reason
-};
-
-struct ReadRequest {
-  size_t tensor = 0;    // index into Snapshot::tensors()
-  uint64_t offset = 0;  // first byte wanted
-  std::span<std::byte> out;
 };
 
 // One rank file opened for reading, with the base it leans on. Safe to use from several threads.

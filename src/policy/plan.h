@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <bitsnap/store.h>
+#include <bitsnap/options.h>
 #include <bitsnap/tensor.h>
 
 #include "codec/codec.h"
