@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/checked.h"
+
 namespace bitsnap {
 namespace {
 
@@ -45,17 +47,15 @@ TensorPlan PlanTensor(Profile profile, const TensorInfo& info, bool has_base) {
 }
 
 BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate) {
-  const double standalone = static_cast<double>(estimate.standalone_bytes);
-  const double delta = static_cast<double>(estimate.delta_bytes);
-  const double saving = standalone > 0 ? 1 - delta / standalone : 0;
-  if (saving >= 0.1) {
-    return {true, fmt::format("a delta to step {} is {:.0f} % smaller than standing alone "
-                              "(sampled)",
-                              base_step, 100 * saving)};
+  const uint64_t standalone = estimate.standalone_bytes;
+  const uint64_t delta = estimate.delta_bytes;
+  const double saved =
+      standalone > 0 ? 100 - 100 * static_cast<double>(delta) / static_cast<double>(standalone) : 0;
+  if (standalone > 0 && delta <= standalone - CeilDiv(standalone, 10)) {
+    return {true, fmt::format("leaning on step {} saves about {:.0f} %", base_step, saved)};
   }
-  return {false, fmt::format("stands alone: a delta to step {} would save {:.0f} % (sampled), less "
-                             "than a tenth",
-                             base_step, 100 * saving)};
+  return {false, fmt::format("leaning on step {} would save about {:.0f} %, less than a tenth",
+                             base_step, saved)};
 }
 
 }  // namespace bitsnap

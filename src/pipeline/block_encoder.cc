@@ -1,0 +1,67 @@
+#include "pipeline/block_encoder.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace bitsnap {
+namespace {
+
+struct Choice {
+  const Codec* codec = &GetCodec(CodecId::kRaw);
+  size_t bytes = 0;
+};
+
+bool Applies(const Codec& codec, const BlockContext& context) {
+  return codec.Supports(context.dtype) && (!codec.needs_base() || context.base);
+}
+
+// Leaves the payload of the winner in `out`; nothing is written when raw wins.
+Choice EncodeSmallest(const TensorPlan& plan, const BlockContext& context, Bytes raw,
+                      MutableBytes out, Workspace& workspace) {
+  Choice best{.bytes = raw.size()};
+  for (CodecId id : plan.codecs) {
+    const Codec& codec = GetCodec(id);
+    if (!Applies(codec, context)) continue;
+    const bool first = best.codec->id() == CodecId::kRaw;
+    if (!first) workspace.coded.resize(std::max(workspace.coded.size(), out.size()));
+    const MutableBytes target = first ? out : MutableBytes(workspace.coded);
+    const auto bytes = codec.Encode(context, raw, best.bytes, target, workspace.scratch);
+    if (!bytes) continue;
+    if (!first) std::memcpy(out.data(), target.data(), *bytes);
+    best = {&codec, *bytes};
+  }
+  return best;
+}
+
+}  // namespace
+
+size_t PayloadBound(size_t raw_bytes) {
+  size_t bound = raw_bytes;
+  for (const Codec* codec : AllCodecs()) bound = std::max(bound, codec->EncodeBound(raw_bytes));
+  return bound;
+}
+
+EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, Bytes raw,
+                         MutableBytes out, Workspace& workspace) {
+  Choice choice = EncodeSmallest(plan, context, raw, out, workspace);
+  EncodedBlock block;
+  if (!choice.codec->lossless()) {
+    const MutableBytes decoded = MutableBytes(workspace.raw).first(raw.size());
+    if (choice.codec->Decode(context, out.first(choice.bytes), decoded, workspace.scratch)) {
+      block.error = MeasureError(raw, decoded);
+      block.record.raw_checksum = Checksum64(decoded);
+    } else {
+      choice = {.bytes = raw.size()};  // a codec that cannot read itself must not cost a save
+    }
+  }
+  if (choice.codec->lossless()) block.record.raw_checksum = Checksum64(raw);
+  const bool is_raw = choice.codec->id() == CodecId::kRaw;
+  if (is_raw) std::memcpy(out.data(), raw.data(), raw.size());
+  block.record.codec = static_cast<uint8_t>(choice.codec->id());
+  block.record.coded_bytes = static_cast<uint32_t>(choice.bytes);
+  block.record.coded_checksum =
+      is_raw ? block.record.raw_checksum : Checksum64(out.first(choice.bytes));
+  return block;
+}
+
+}  // namespace bitsnap

@@ -1,0 +1,25 @@
+// Codes one block by its tensor's plan.
+#pragma once
+
+#include "pipeline/error_sums.h"
+#include "pipeline/source.h"
+#include "policy/plan.h"
+#include "snapshot/index.h"
+
+namespace bitsnap {
+
+struct EncodedBlock {
+  BlockRecord record;
+  ErrorSums error;  // zero for a lossless codec
+};
+
+// Room that EncodeBlock needs for the payload of a block of `raw_bytes`.
+size_t PayloadBound(size_t raw_bytes);
+
+// Writes the smallest payload that the plan's codecs give to the front of `out`, raw if none of
+// them makes the block smaller. Uses all of the workspace but `base`, where context.base may lie.
+// Requires: out.size() >= PayloadBound(raw.size()).
+EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, Bytes raw,
+                         MutableBytes out, Workspace& workspace);
+
+}  // namespace bitsnap

@@ -1,0 +1,42 @@
+// Tensors and their plans to coded blocks in a snapshot file, in parallel and in bounded memory.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <bitsnap/result.h>
+#include <bitsnap/store.h>
+
+#include "pipeline/source.h"
+#include "policy/plan.h"
+#include "snapshot/writer.h"
+
+namespace bitsnap {
+
+struct EncodeTask {
+  const TensorView* tensor = nullptr;  // role present; bytes of the size that dtype and shape say
+  TensorPlan plan;
+  std::optional<uint32_t> base_tensor;  // the base's tensor of the same name, dtype and size
+  std::optional<uint32_t> same_as;      // an earlier task whose tensor has the same bytes
+};
+
+// Which tensors repeat an earlier one of the same role, dtype and size byte for byte (tied weights):
+// sets `same_as`.
+void FindRepeats(std::span<EncodeTask> tasks);
+
+// Appends the payloads of all tasks to `writer` and returns the records of their tensors, in order.
+// `base` is null when no task has a base_tensor. The same bytes whatever the number of threads.
+// Holds at most kBatchesPerThread batches of kBatchBytes and one Workspace for each thread.
+Result<std::vector<TensorRecord>> EncodeTensors(std::span<const EncodeTask> tasks,
+                                                const SnapshotReader* base, unsigned threads,
+                                                const Progress& progress, SnapshotWriter& writer);
+
+inline constexpr size_t kBatchBytes = size_t{4} << 20;
+inline constexpr size_t kBatchesPerThread = 2;
+
+// Coded bytes of all tasks with their plans, extrapolated from a sample of their blocks.
+Result<uint64_t> EstimateBytes(std::span<const EncodeTask> tasks, const SnapshotReader* base,
+                               unsigned threads);
+
+}  // namespace bitsnap

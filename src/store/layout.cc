@@ -1,0 +1,76 @@
+#include "store/layout.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace bitsnap {
+namespace {
+
+// Takes digits off the front of `text`; nullopt when there are none or they overflow.
+template <class T>
+std::optional<T> TakeNumber(std::string_view& text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) return std::nullopt;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  return value;
+}
+
+bool TakePrefix(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+std::string RankStem(const RankFileId& id) {
+  return fmt::format("rank-{:05}-of-{:05}", id.rank, id.world_size);
+}
+
+}  // namespace
+
+std::string StepFolderName(uint64_t step) { return fmt::format("step-{:08}", step); }
+
+std::optional<uint64_t> ParseStepFolderName(std::string_view name) {
+  std::string_view rest = name;
+  if (!TakePrefix(rest, "step-")) return std::nullopt;
+  const auto step = TakeNumber<uint64_t>(rest);
+  if (!step || StepFolderName(*step) != name) return std::nullopt;
+  return step;
+}
+
+std::string RankFileName(const RankFileId& id) { return RankStem(id) + ".bsnap"; }
+
+std::optional<RankFileId> ParseRankFileName(std::string_view name) {
+  std::string_view rest = name;
+  if (!TakePrefix(rest, "rank-")) return std::nullopt;
+  const auto rank = TakeNumber<uint32_t>(rest);
+  if (!rank || !TakePrefix(rest, "-of-")) return std::nullopt;
+  const auto world_size = TakeNumber<uint32_t>(rest);
+  if (!world_size || *rank >= *world_size) return std::nullopt;
+  const RankFileId id{*rank, *world_size};
+  if (RankFileName(id) != name) return std::nullopt;
+  return id;
+}
+
+std::string BaseLinkName(const RankFileId& id, uint64_t base_step) {
+  return fmt::format("{}.base-{:08}.bsnap", RankStem(id), base_step);
+}
+
+bool IsBaseLinkOf(std::string_view name, const RankFileId& id) {
+  return name.starts_with(RankStem(id) + ".base-");
+}
+
+std::string TemporaryName(const RankFileId& id) {
+  static std::atomic<uint64_t> counter = 0;
+  return fmt::format(".{}.tmp-{}-{}", RankStem(id), getpid(), counter++);
+}
+
+bool IsTemporaryOf(std::string_view name, const RankFileId& id) {
+  return name.starts_with(fmt::format(".{}.tmp-", RankStem(id)));
+}
+
+}  // namespace bitsnap

@@ -1,0 +1,38 @@
+// Names in a store's directory. docs/store.md shows the whole tree.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bitsnap {
+
+// "step-00000500"; more digits when the step needs them.
+std::string StepFolderName(uint64_t step);
+// Only for a name that StepFolderName gives.
+std::optional<uint64_t> ParseStepFolderName(std::string_view name);
+
+struct RankFileId {
+  uint32_t rank = 0;
+  uint32_t world_size = 1;
+  auto operator<=>(const RankFileId&) const = default;
+};
+
+// "rank-00000-of-00008.bsnap"
+std::string RankFileName(const RankFileId& id);
+std::optional<RankFileId> ParseRankFileName(std::string_view name);
+
+// "rank-00000-of-00008.base-00000500.bsnap": the hard link to the base of a delta.
+std::string BaseLinkName(const RankFileId& id, uint64_t base_step);
+// Whether `name` is a base link of rank file `id`, whatever the base's step.
+bool IsBaseLinkOf(std::string_view name, const RankFileId& id);
+
+// ".rank-00000-of-00008.tmp-<process>-<number>": not yet committed. Different in every call.
+std::string TemporaryName(const RankFileId& id);
+bool IsTemporaryOf(std::string_view name, const RankFileId& id);
+
+// Names the newest whole step, for people and scripts; BitSnap itself never reads it.
+inline constexpr std::string_view kLatestFileName = "LATEST";
+
+}  // namespace bitsnap

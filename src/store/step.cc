@@ -1,0 +1,149 @@
+#include "store/step.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/try.h"
+
+namespace bitsnap {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<void> CheckHeader(const SnapshotReader& file, uint64_t step, const RankFileId& id) {
+  const SnapshotHeader& header = file.header();
+  if (header.step == step && header.rank == id.rank && header.world_size == id.world_size) {
+    return {};
+  }
+  return Fail(ErrorKind::kCorrupt,
+              fmt::format("{}: the file says that it is rank {} of {} of step {}: it was renamed or "
+                          "moved here",
+                          file.path().string(), header.rank, header.world_size, header.step));
+}
+
+// A file that may be the base that `reference` names; its hash decides.
+Result<SnapshotReader> OpenBaseAt(const StoreLocation& store, const fs::path& path,
+                                  const BaseReference& reference) {
+  BITSNAP_ASSIGN(auto file, store.file_system->Open(path));
+  BITSNAP_ASSIGN(SnapshotReader base, SnapshotReader::Open(std::move(file)));
+  if (base.index_hash() != reference.index_hash) {
+    return Fail(ErrorKind::kMissingBase, fmt::format("{}: replaced by another snapshot, whose hash "
+                                                     "is {} instead of {}",
+                                                     path.string(), ToHex(base.index_hash()),
+                                                     ToHex(reference.index_hash)));
+  }
+  return base;
+}
+
+Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader& delta,
+                                const RankFileId& id) {
+  const BaseReference& reference = *delta.index().base;
+  const fs::path beside = delta.path().parent_path() / BaseLinkName(id, reference.step);
+  Result<SnapshotReader> base = OpenBaseAt(store, beside, reference);
+  if (base) return base;
+  const fs::path own = store.StepFolder(reference.step) / RankFileName(id);
+  if (Result<SnapshotReader> other = OpenBaseAt(store, own, reference)) return other;
+  return Fail(ErrorKind::kMissingBase,
+              fmt::format("{}: cannot be read without its base, step {}: {}; put the base back or "
+                          "restore an older step",
+                          delta.path().string(), reference.step, base.error().message));
+}
+
+// Why the files of one world size are no whole step; nullopt when they are.
+std::optional<Error> ProblemOf(const StepSurvey& survey, uint64_t step, uint32_t world_size) {
+  std::optional<uint64_t> save_id;
+  for (uint32_t rank = 0; rank < world_size; ++rank) {
+    const auto entry = survey.files.find({rank, world_size});
+    if (entry == survey.files.end()) {
+      return Error{ErrorKind::kNotFound,
+                   fmt::format("step {} is not whole: the file of rank {} of {} is missing", step,
+                               rank, world_size)};
+    }
+    if (!entry->second) return entry->second.error();
+    const uint64_t id = entry->second->file.header().save_id;
+    if (save_id && id != *save_id) {
+      return Error{ErrorKind::kNotFound,
+                   fmt::format("step {} is not whole: the files of rank 0 and rank {} come from "
+                               "different saves",
+                               step, rank)};
+    }
+    save_id = id;
+  }
+  return std::nullopt;
+}
+
+void Judge(StepSurvey& survey, uint64_t step) {
+  std::set<uint32_t> world_sizes;
+  for (const auto& [id, file] : survey.files) world_sizes.insert(id.world_size);
+  for (uint32_t world_size : world_sizes) {
+    std::optional<Error> problem = ProblemOf(survey, step, world_size);
+    if (problem && survey.problem) continue;  // the first one found is reported
+    survey.world_size = world_size;
+    survey.problem = problem;
+    if (!problem) return;
+  }
+  if (world_sizes.empty()) {
+    survey.problem = Error{ErrorKind::kNotFound,
+                           fmt::format("step {} is not whole: no rank file was committed", step)};
+  }
+}
+
+}  // namespace
+
+Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store) {
+  BITSNAP_ASSIGN(const auto names, store.file_system->List(store.directory));
+  std::vector<uint64_t> steps;
+  for (const std::string& name : names) {
+    if (const auto step = ParseStepFolderName(name)) steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+Result<std::vector<RankFileId>> ListRankFiles(const StoreLocation& store, uint64_t step) {
+  BITSNAP_ASSIGN(const auto names, store.file_system->List(store.StepFolder(step)));
+  std::vector<RankFileId> ids;
+  for (const std::string& name : names) {
+    if (const auto id = ParseRankFileName(name)) ids.push_back(*id);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
+                                    const RankFileId& id) {
+  BITSNAP_ASSIGN(auto file, store.file_system->Open(store.StepFolder(step) / RankFileName(id)));
+  BITSNAP_ASSIGN(SnapshotReader reader, SnapshotReader::Open(std::move(file)));
+  BITSNAP_TRY(CheckHeader(reader, step, id));
+  return reader;
+}
+
+Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const RankFileId& id) {
+  BITSNAP_ASSIGN(SnapshotReader file, OpenRankFile(store, step, id));
+  RankFile result{std::move(file), std::nullopt};
+  if (result.file.index().base) {
+    BITSNAP_ASSIGN(result.base, OpenBase(store, result.file, id));
+  }
+  return result;
+}
+
+const Result<RankFile>* StepSurvey::Find(uint32_t rank) const {
+  const auto entry = files.find({rank, world_size});
+  return entry == files.end() ? nullptr : &entry->second;
+}
+
+StepSurvey SurveyStep(const StoreLocation& store, uint64_t step) {
+  StepSurvey survey;
+  const Result<std::vector<RankFileId>> ids = ListRankFiles(store, step);
+  if (!ids) {
+    survey.problem = ids.error();
+    return survey;
+  }
+  for (const RankFileId& id : *ids) survey.files.emplace(id, OpenWithBase(store, step, id));
+  Judge(survey, step);
+  return survey;
+}
+
+}  // namespace bitsnap

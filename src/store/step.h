@@ -1,0 +1,62 @@
+// One step's folder: what is in it, and whether it is whole.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <bitsnap/result.h>
+#include <bitsnap/store.h>
+
+#include "io/file_system.h"
+#include "snapshot/reader.h"
+#include "store/layout.h"
+
+namespace bitsnap {
+
+// A rank file that opened, with its base if it leans on one. Header, index and the base's hash are
+// checked; the blocks are not.
+struct RankFile {
+  SnapshotReader file;
+  std::optional<SnapshotReader> base;
+};
+
+// Where a store is. Cheap to copy; the file system is not owned.
+struct StoreLocation {
+  std::filesystem::path directory;
+  FileSystem* file_system = nullptr;
+
+  std::filesystem::path StepFolder(uint64_t step) const {
+    return directory / StepFolderName(step);
+  }
+};
+
+// The steps that have a folder, oldest first.
+Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store);
+
+// The rank files in a step's folder, by name alone, in order. kNotFound when there is no folder.
+Result<std::vector<RankFileId>> ListRankFiles(const StoreLocation& store, uint64_t step);
+
+// Opens one rank file without its base and checks that it says the same as its name.
+Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
+                                    const RankFileId& id);
+
+// Opens one rank file and its base: the hard link beside it or, where that is gone, the base's own
+// step. kMissingBase when neither is there or has the hash that the delta names.
+Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const RankFileId& id);
+
+struct StepSurvey {
+  uint32_t world_size = 0;  // of the whole set, or of the first rank file that opens
+  std::map<RankFileId, Result<RankFile>> files;
+  std::optional<Error> problem;  // absent: the step is whole
+
+  const Result<RankFile>* Find(uint32_t rank) const;
+};
+
+// Opens everything in a step's folder. A step is whole when for one world size every rank's file is
+// there and sound, its base too, and all agree on the save they come from.
+StepSurvey SurveyStep(const StoreLocation& store, uint64_t step);
+
+}  // namespace bitsnap
