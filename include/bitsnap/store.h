@@ -83,6 +83,9 @@ class Snapshot {
   Result<void> Read(std::span<const ReadRequest> requests, unsigned threads = 0,
                     const Progress& progress = {}) const;
 
+  // Decodes every block and checks that it is what was saved.
+  Result<void> Verify(unsigned threads = 0, const Progress& progress = {}) const;
+
  private:
   std::unique_ptr<Impl> impl_;
 };

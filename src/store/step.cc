@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/try.h"
+#include "pipeline/source.h"
 
 namespace bitsnap {
 namespace {
@@ -51,6 +52,17 @@ Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader
                           delta.path().string(), reference.step, base.error().message));
 }
 
+Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step,
+                                  const RankFileId& id) {
+  BITSNAP_ASSIGN(const RankFile opened, OpenWithBase(store, step, id));
+  RankFileSummary summary{opened.file.header(), opened.file.file_bytes()};
+  for (const TensorRecord& tensor : opened.file.index().tensors) {
+    summary.raw_bytes += RawBytes(tensor);
+  }
+  if (opened.file.index().base) summary.base_step = opened.file.index().base->step;
+  return summary;
+}
+
 // Why the files of one world size are no whole step; nullopt when they are.
 std::optional<Error> ProblemOf(const StepSurvey& survey, uint64_t step, uint32_t world_size) {
   std::optional<uint64_t> save_id;
@@ -62,7 +74,7 @@ std::optional<Error> ProblemOf(const StepSurvey& survey, uint64_t step, uint32_t
                                rank, world_size)};
     }
     if (!entry->second) return entry->second.error();
-    const uint64_t id = entry->second->file.header().save_id;
+    const uint64_t id = entry->second->header.save_id;
     if (save_id && id != *save_id) {
       return Error{ErrorKind::kNotFound,
                    fmt::format("step {} is not whole: the files of rank 0 and rank {} come from "
@@ -129,11 +141,6 @@ Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const R
   return result;
 }
 
-const Result<RankFile>* StepSurvey::Find(uint32_t rank) const {
-  const auto entry = files.find({rank, world_size});
-  return entry == files.end() ? nullptr : &entry->second;
-}
-
 StepSurvey SurveyStep(const StoreLocation& store, uint64_t step) {
   StepSurvey survey;
   const Result<std::vector<RankFileId>> ids = ListRankFiles(store, step);
@@ -141,7 +148,7 @@ StepSurvey SurveyStep(const StoreLocation& store, uint64_t step) {
     survey.problem = ids.error();
     return survey;
   }
-  for (const RankFileId& id : *ids) survey.files.emplace(id, OpenWithBase(store, step, id));
+  for (const RankFileId& id : *ids) survey.files.emplace(id, Summarize(store, step, id));
   Judge(survey, step);
   return survey;
 }

@@ -47,15 +47,20 @@ Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
 // step. kMissingBase when neither is there or has the hash that the delta names.
 Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const RankFileId& id);
 
-struct StepSurvey {
-  uint32_t world_size = 0;  // of the whole set, or of the first rank file that opens
-  std::map<RankFileId, Result<RankFile>> files;
-  std::optional<Error> problem;  // absent: the step is whole
-
-  const Result<RankFile>* Find(uint32_t rank) const;
+struct RankFileSummary {
+  SnapshotHeader header;
+  uint64_t bytes = 0;      // of the file
+  uint64_t raw_bytes = 0;  // of its tensors
+  std::optional<uint64_t> base_step;
 };
 
-// Opens everything in a step's folder. A step is whole when for one world size every rank's file is
+struct StepSurvey {
+  uint32_t world_size = 0;  // of the whole set, or of the one that `problem` is about
+  std::map<RankFileId, Result<RankFileSummary>> files;
+  std::optional<Error> problem;  // absent: the step is whole
+};
+
+// Opens every rank file in a step's folder, one at a time. A step is whole when for one world size every rank's file is
 // there and sound, its base too, and all agree on the save they come from.
 StepSurvey SurveyStep(const StoreLocation& store, uint64_t step);
 

@@ -1,0 +1,107 @@
+#include "store/snapshot.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "base/parallel.h"
+#include "base/try.h"
+#include "codec/codec.h"
+#include "pipeline/decode.h"
+
+namespace bitsnap {
+
+struct Snapshot::Impl {
+  RankFile files;
+  std::vector<StoredTensor> tensors;
+  std::unordered_map<std::string_view, size_t> by_name;  // views into files' index
+
+  SnapshotSource source() const { return {&files.file, files.base ? &*files.base : nullptr}; }
+};
+
+namespace {
+
+std::string CodecsOf(const TensorRecord& tensor) {
+  if (tensor.storage == Storage::kSameAsBase) return "same as base";
+  if (tensor.storage == Storage::kSameAsTensor) return "same as another";
+  std::vector<std::pair<size_t, uint8_t>> counts;  // of blocks, by codec
+  for (const BlockRecord& block : tensor.blocks) {
+    const auto found = std::find_if(counts.begin(), counts.end(),
+                                    [&](const auto& entry) { return entry.second == block.codec; });
+    if (found == counts.end()) {
+      counts.push_back({1, block.codec});
+    } else {
+      ++found->first;
+    }
+  }
+  std::sort(counts.begin(), counts.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
+  std::string names;
+  for (const auto& [count, id] : counts) {
+    const Codec* codec = FindCodec(id);
+    if (!names.empty()) names += '+';
+    names += codec != nullptr ? std::string(codec->name()) : fmt::format("unknown {}", id);
+  }
+  return names.empty() ? "empty" : names;
+}
+
+StoredTensor ToStoredTensor(const TensorRecord& record) {
+  StoredTensor tensor;
+  tensor.info = record.info;
+  tensor.codec = CodecsOf(record);
+  tensor.raw_bytes = RawBytes(record);
+  for (const BlockRecord& block : record.blocks) tensor.stored_bytes += block.coded_bytes;
+  tensor.error = record.error;
+  tensor.why = record.why;
+  return tensor;
+}
+
+}  // namespace
+
+Snapshot::Snapshot(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Snapshot::Snapshot(Snapshot&&) noexcept = default;
+Snapshot& Snapshot::operator=(Snapshot&&) noexcept = default;
+Snapshot::~Snapshot() = default;
+
+uint64_t Snapshot::step() const { return impl_->files.file.header().step; }
+uint32_t Snapshot::rank() const { return impl_->files.file.header().rank; }
+uint32_t Snapshot::world_size() const { return impl_->files.file.header().world_size; }
+
+std::optional<uint64_t> Snapshot::base_step() const {
+  const auto& base = impl_->files.file.index().base;
+  return base ? std::optional(base->step) : std::nullopt;
+}
+
+std::string_view Snapshot::profile() const { return impl_->files.file.index().profile; }
+std::string_view Snapshot::metadata() const { return impl_->files.file.index().metadata; }
+const std::vector<StoredTensor>& Snapshot::tensors() const { return impl_->tensors; }
+
+std::optional<size_t> Snapshot::Find(std::string_view name) const {
+  const auto found = impl_->by_name.find(name);
+  return found == impl_->by_name.end() ? std::nullopt : std::optional(found->second);
+}
+
+Result<void> Snapshot::Read(std::span<const ReadRequest> requests, unsigned threads,
+                            const Progress& progress) const {
+  return ReadTensors(impl_->source(), requests, ThreadCount(threads), progress);
+}
+
+Result<void> Snapshot::Verify(unsigned threads, const Progress& progress) const {
+  return VerifyTensors(impl_->source(), ThreadCount(threads), progress);
+}
+
+Result<Snapshot> OpenSnapshot(const StoreLocation& store, uint64_t step, const RankFileId& id) {
+  BITSNAP_ASSIGN(RankFile files, OpenWithBase(store, step, id));
+  auto impl = std::make_unique<Snapshot::Impl>(Snapshot::Impl{std::move(files), {}, {}});
+  BITSNAP_TRY(CheckSource(impl->source()));
+  const auto& records = impl->files.file.index().tensors;
+  for (size_t i = 0; i < records.size(); ++i) {
+    impl->tensors.push_back(ToStoredTensor(records[i]));
+    impl->by_name.emplace(records[i].info.name, i);
+  }
+  return Snapshot(std::move(impl));
+}
+
+}  // namespace bitsnap

@@ -1,0 +1,143 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <bitsnap/store.h>
+
+#include "base/try.h"
+#include "store/snapshot.h"
+#include "store/step.h"
+
+namespace bitsnap {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kProfileNames[] = {"exact", "fast", "paper"};
+
+Result<void> CreateDirectories(FileSystem& file_system, const fs::path& path) {
+  BITSNAP_ASSIGN(const FileType type, file_system.Type(path));
+  if (type != FileType::kNone) return {};
+  if (path.has_parent_path() && path.parent_path() != path) {
+    BITSNAP_TRY(CreateDirectories(file_system, path.parent_path()));
+  }
+  Result<void> created = file_system.CreateDirectory(path);
+  // Another rank may have been quicker.
+  if (!created && created.error().kind != ErrorKind::kAlreadyExists) return created;
+  return {};
+}
+
+// Whether a step that fails with this error may be passed over for an older one.
+bool IsTheStepsFault(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kCorrupt:
+    case ErrorKind::kTruncated:
+    case ErrorKind::kNewerVersion:
+    case ErrorKind::kMissingBase:
+    case ErrorKind::kIo: return true;
+    default: return false;
+  }
+}
+
+StepInfo ToStepInfo(uint64_t step, const StepSurvey& survey) {
+  StepInfo info;
+  info.step = step;
+  info.world_size = survey.world_size;
+  info.whole = !survey.problem;
+  if (survey.problem) info.why_not = survey.problem->message;
+  for (const auto& [id, file] : survey.files) {
+    if (id.world_size != survey.world_size) continue;
+    if (info.ranks.empty() && file) info.base_step = file->base_step;
+    info.ranks.push_back(id.rank);
+    if (file) info.stored_bytes += file->bytes;
+  }
+  return info;
+}
+
+}  // namespace
+
+std::string_view ProfileName(Profile profile) {
+  return kProfileNames[static_cast<size_t>(profile)];
+}
+
+std::optional<Profile> ParseProfile(std::string_view name) {
+  const auto found = std::find(std::begin(kProfileNames), std::end(kProfileNames), name);
+  if (found == std::end(kProfileNames)) return std::nullopt;
+  return static_cast<Profile>(found - std::begin(kProfileNames));
+}
+
+Store::Store(fs::path directory, FileSystem* file_system)
+    : directory_(std::move(directory)), file_system_(file_system) {}
+
+Result<Store> Store::Open(const fs::path& directory, FileSystem* file_system) {
+  if (file_system == nullptr) file_system = &PosixFileSystem();
+  BITSNAP_ASSIGN(const FileType type, file_system->Type(directory));
+  switch (type) {
+    case FileType::kDirectory: return Store(directory, file_system);
+    case FileType::kNone:
+      return Fail(ErrorKind::kNotFound, fmt::format("{}: no such store", directory.string()));
+    default:
+      return Fail(ErrorKind::kInvalidArgument,
+                  fmt::format("{}: a store is a directory, and this is none", directory.string()));
+  }
+}
+
+Result<Store> Store::OpenOrCreate(const fs::path& directory, FileSystem* file_system) {
+  if (file_system == nullptr) file_system = &PosixFileSystem();
+  BITSNAP_TRY(CreateDirectories(*file_system, directory));
+  return Open(directory, file_system);
+}
+
+Result<Snapshot> Store::OpenStep(uint64_t step, uint32_t rank) const {
+  const StoreLocation store{directory_, file_system_};
+  const StepSurvey survey = SurveyStep(store, step);
+  if (survey.problem) return tl::make_unexpected(*survey.problem);
+  if (rank >= survey.world_size) {
+    return Fail(ErrorKind::kInvalidArgument,
+                fmt::format("step {} has {} rank(s), there is no rank {}", step, survey.world_size,
+                            rank));
+  }
+  return OpenSnapshot(store, step, {rank, survey.world_size});
+}
+
+Result<uint64_t> Store::RestoreNewest(uint32_t rank,
+                                      const std::function<Result<void>(const Snapshot&)>& use,
+                                      std::vector<PassedOver>* passed_over) const {
+  BITSNAP_ASSIGN(std::vector<uint64_t> steps, ListSteps({directory_, file_system_}));
+  std::optional<Error> newest_problem;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const auto pass_over = [&](Error error) {
+      if (!newest_problem) newest_problem = error;
+      if (passed_over != nullptr) passed_over->push_back({*step, std::move(error)});
+    };
+    Result<Snapshot> snapshot = OpenStep(*step, rank);
+    if (!snapshot && snapshot.error().kind == ErrorKind::kInvalidArgument) {
+      return tl::make_unexpected(std::move(snapshot).error());
+    }
+    if (!snapshot) {
+      pass_over(std::move(snapshot).error());
+      continue;
+    }
+    Result<void> used = use(*snapshot);
+    if (used) return *step;
+    if (!IsTheStepsFault(used.error().kind)) return tl::make_unexpected(std::move(used).error());
+    pass_over(std::move(used).error());
+  }
+  if (!newest_problem) {
+    return Fail(ErrorKind::kNotFound,
+                fmt::format("{}: no snapshot has been saved here", directory_.string()));
+  }
+  return Fail(newest_problem->kind,
+              fmt::format("{}: none of its {} step(s) can be restored; the newest: {}",
+                          directory_.string(), steps.size(), newest_problem->message));
+}
+
+Result<std::vector<StepInfo>> Store::List() const {
+  const StoreLocation store{directory_, file_system_};
+  BITSNAP_ASSIGN(const std::vector<uint64_t> steps, ListSteps(store));
+  std::vector<StepInfo> infos;
+  for (uint64_t step : steps) infos.push_back(ToStepInfo(step, SurveyStep(store, step)));
+  return infos;
+}
+
+}  // namespace bitsnap
