@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "pipeline/encode.h"
 #include "pipeline/block_encoder.h"
+#include "pipeline/encode.h"
 
 namespace bitsnap {
 

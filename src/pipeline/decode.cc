@@ -40,9 +40,10 @@ Result<void> DecodeAll(const SnapshotSource& source, const std::vector<Piece>& p
       .threads = threads,
       // Items keep nothing in their slots; many of them let fast threads run ahead of slow ones.
       .slots = size_t{16} * threads,
-      .produce = [&](size_t item, size_t, unsigned worker) {
-        return DecodePiece(source, pieces[item], workspaces[worker]);
-      },
+      .produce =
+          [&](size_t item, size_t, unsigned worker) {
+            return DecodePiece(source, pieces[item], workspaces[worker]);
+          },
       .consume = [&](size_t item, size_t) -> Result<void> {
         done += pieces[item].block.bytes;
         if (progress && !progress(done, total)) {
@@ -62,11 +63,11 @@ Result<void> AppendPieces(const SnapshotReader& file, const ReadRequest& request
   }
   const uint64_t size = RawBytes(tensors[request.tensor]);
   if (request.offset > size || request.out.size() > size - request.offset) {
-    return Fail(ErrorKind::kInvalidArgument,
-                fmt::format("{}: bytes {} to {} of tensor \"{}\" were asked for, it has {}",
-                            file.path().string(), request.offset,
-                            request.offset + request.out.size(),
-                            tensors[request.tensor].info.name, size));
+    return Fail(
+        ErrorKind::kInvalidArgument,
+        fmt::format("{}: bytes {} to {} of tensor \"{}\" were asked for, it has {}",
+                    file.path().string(), request.offset, request.offset + request.out.size(),
+                    tensors[request.tensor].info.name, size));
   }
   for (size_t done = 0; done < request.out.size();) {
     const uint64_t at = request.offset + done;
@@ -74,9 +75,10 @@ Result<void> AppendPieces(const SnapshotReader& file, const ReadRequest& request
     const uint64_t begin = at - skip;
     const size_t block_bytes = static_cast<size_t>(std::min<uint64_t>(kBlockBytes, size - begin));
     const size_t wanted = std::min(block_bytes - skip, request.out.size() - done);
-    pieces.push_back({{request.tensor, static_cast<size_t>(begin / kBlockBytes), begin, block_bytes},
-                      skip,
-                      request.out.subspan(done, wanted)});
+    pieces.push_back(
+        {{request.tensor, static_cast<size_t>(begin / kBlockBytes), begin, block_bytes},
+         skip,
+         request.out.subspan(done, wanted)});
     done += wanted;
   }
   return {};

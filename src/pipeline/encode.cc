@@ -45,12 +45,12 @@ class Encoder {
         .count = batches_.size(),
         .threads = static_cast<unsigned>(workspaces_.size()),
         .slots = slots_.size(),
-        .produce = [this](size_t item, size_t slot, unsigned worker) {
-          return EncodeBatch(batches_[item], slots_[slot], workspaces_[worker]);
-        },
-        .consume = [this](size_t item, size_t slot) {
-          return WriteBatch(batches_[item], slots_[slot]);
-        },
+        .produce =
+            [this](size_t item, size_t slot, unsigned worker) {
+              return EncodeBatch(batches_[item], slots_[slot], workspaces_[worker]);
+            },
+        .consume = [this](size_t item,
+                          size_t slot) { return WriteBatch(batches_[item], slots_[slot]); },
     }));
     for (size_t i = 0; i < tasks_.size(); ++i) Complete(i);
     return std::move(records_);

@@ -21,8 +21,8 @@ struct EncodeTask {
   std::optional<uint32_t> same_as;      // an earlier task whose tensor has the same bytes
 };
 
-// Which tensors repeat an earlier one of the same role, dtype and size byte for byte (tied weights):
-// sets `same_as`.
+// Which tensors repeat an earlier one of the same role, dtype and size byte for byte (tied
+// weights): sets `same_as`.
 void FindRepeats(std::span<EncodeTask> tasks);
 
 // Appends the payloads of all tasks to `writer` and returns the records of their tensors, in order.

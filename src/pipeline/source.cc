@@ -10,8 +10,8 @@ namespace {
 
 tl::unexpected<Error> CorruptTensor(const SnapshotReader& file, const TensorRecord& tensor,
                                     std::string_view what) {
-  return Fail(ErrorKind::kCorrupt, fmt::format("{}: tensor \"{}\": {}", file.path().string(),
-                                               tensor.info.name, what));
+  return Fail(ErrorKind::kCorrupt,
+              fmt::format("{}: tensor \"{}\": {}", file.path().string(), tensor.info.name, what));
 }
 
 Result<void> CheckAgainstBase(const SnapshotSource& source, const TensorRecord& tensor) {
@@ -95,9 +95,9 @@ Result<void> CheckSource(const SnapshotSource& source) {
   if (source.base == nullptr) return {};
   BITSNAP_TRY(CheckBlockSize(*source.base));
   if (source.base->index().base) {
-    return Fail(ErrorKind::kCorrupt, fmt::format("{}: the base of {} is itself a delta",
-                                                 source.base->path().string(),
-                                                 source.file->path().string()));
+    return Fail(ErrorKind::kCorrupt,
+                fmt::format("{}: the base of {} is itself a delta", source.base->path().string(),
+                            source.file->path().string()));
   }
   for (const TensorRecord& tensor : source.file->index().tensors) {
     if (tensor.base_tensor) BITSNAP_TRY(CheckAgainstBase(source, tensor));

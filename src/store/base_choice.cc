@@ -14,10 +14,11 @@ Result<SnapshotReader> OpenAsBase(const StoreLocation& store, uint64_t step, con
   BITSNAP_ASSIGN(SnapshotReader file, OpenRankFile(store, step, id));
   BITSNAP_TRY(CheckSource({&file, nullptr}));
   if (file.index().base) {
-    return Fail(ErrorKind::kInvalidArgument,
-                fmt::format("step {} leans on step {} itself; choose --base {} or another step that "
-                            "stands alone",
-                            step, file.index().base->step, file.index().base->step));
+    return Fail(
+        ErrorKind::kInvalidArgument,
+        fmt::format("step {} leans on step {} itself; choose --base {} or another step that "
+                    "stands alone",
+                    step, file.index().base->step, file.index().base->step));
   }
   return file;
 }
@@ -25,13 +26,12 @@ Result<SnapshotReader> OpenAsBase(const StoreLocation& store, uint64_t step, con
 Result<ChosenBase> ChooseStep(const StoreLocation& store, const SaveOptions& options) {
   const uint64_t step = options.base.step;
   if (step == options.step) {
-    return Fail(ErrorKind::kInvalidArgument,
-                fmt::format("step {} cannot be its own base", step));
+    return Fail(ErrorKind::kInvalidArgument, fmt::format("step {} cannot be its own base", step));
   }
   Result<SnapshotReader> file = OpenAsBase(store, step, {options.rank, options.world_size});
   if (file) return ChosenBase{std::move(*file), step, "asked for"};
-  const ErrorKind kind = file.error().kind == ErrorKind::kNotFound ? ErrorKind::kMissingBase
-                                                                   : file.error().kind;
+  const ErrorKind kind =
+      file.error().kind == ErrorKind::kNotFound ? ErrorKind::kMissingBase : file.error().kind;
   return Fail(kind, fmt::format("step {} cannot be the base: {}", step, file.error().message));
 }
 
@@ -73,9 +73,12 @@ Result<ChosenBase> ChooseAutomatically(const StoreLocation& store, const SaveOpt
 Result<ChosenBase> ChooseBase(const StoreLocation& store, const SaveOptions& options,
                               const SaveInput& input) {
   switch (options.base.kind) {
-    case BaseChoice::Kind::kNone: return ChosenBase::None("asked to stand alone");
-    case BaseChoice::Kind::kStep: return ChooseStep(store, options);
-    case BaseChoice::Kind::kAuto: break;
+    case BaseChoice::Kind::kNone:
+      return ChosenBase::None("asked to stand alone");
+    case BaseChoice::Kind::kStep:
+      return ChooseStep(store, options);
+    case BaseChoice::Kind::kAuto:
+      break;
   }
   return ChooseAutomatically(store, options, input);
 }

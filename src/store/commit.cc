@@ -14,17 +14,17 @@ Result<void> CheckStepIsFree(const StoreLocation& store, const SaveOptions& opti
   if (options.overwrite) return {};
   for (const RankFileId& id : *ids) {
     if (id.world_size != options.world_size) {
-      return Fail(ErrorKind::kInvalidArgument,
-                  fmt::format("{}: holds ranks of a run with {} rank(s), this one has {}; save "
-                              "another step, or overwrite",
-                              store.StepFolder(options.step).string(), id.world_size,
-                              options.world_size));
+      return Fail(
+          ErrorKind::kInvalidArgument,
+          fmt::format("{}: holds ranks of a run with {} rank(s), this one has {}; save "
+                      "another step, or overwrite",
+                      store.StepFolder(options.step).string(), id.world_size, options.world_size));
     }
     if (id.rank == options.rank) {
-      return Fail(ErrorKind::kAlreadyExists,
-                  fmt::format("{}: step {} is saved already; save another step, or overwrite",
-                              (store.StepFolder(options.step) / RankFileName(id)).string(),
-                              options.step));
+      return Fail(
+          ErrorKind::kAlreadyExists,
+          fmt::format("{}: step {} is saved already; save another step, or overwrite",
+                      (store.StepFolder(options.step) / RankFileName(id)).string(), options.step));
     }
   }
   return {};
@@ -36,7 +36,7 @@ PendingFile::PendingFile(const StoreLocation& store, const SaveOptions& options)
       id_{options.rank, options.world_size},
       overwrite_(options.overwrite),
       folder_(store.StepFolder(options.step)),
-      temporary_(folder_ / TemporaryName(id_)) {}
+      temporary_(folder_ / TemporaryName(RankFileName(id_))) {}
 
 PendingFile::PendingFile(PendingFile&& other) noexcept
     : store_(other.store_),
@@ -105,7 +105,7 @@ void PendingFile::RemoveStale() const {
   const auto names = store_.file_system->List(folder_);
   if (!names) return;
   for (const std::string& name : *names) {
-    if (IsTemporaryOf(name, id_)) (void)store_.file_system->Remove(folder_ / name);
+    if (IsTemporaryOf(name, RankFileName(id_))) (void)store_.file_system->Remove(folder_ / name);
   }
 }
 

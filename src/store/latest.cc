@@ -22,7 +22,7 @@ bool HasNewerWholeStep(const StoreLocation& store, uint64_t step) {
 
 Result<void> Replace(const StoreLocation& store, std::string_view content) {
   FileSystem& fs = *store.file_system;
-  const auto temporary = store.directory / ("." + TemporaryName({}));
+  const auto temporary = store.directory / TemporaryName(kLatestFileName);
   BITSNAP_ASSIGN(auto file, fs.Create(temporary));
   BITSNAP_TRY(file->Append(AsBytes(content)));
   BITSNAP_TRY(file->Sync());

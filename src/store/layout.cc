@@ -64,13 +64,13 @@ bool IsBaseLinkOf(std::string_view name, const RankFileId& id) {
   return name.starts_with(RankStem(id) + ".base-");
 }
 
-std::string TemporaryName(const RankFileId& id) {
+std::string TemporaryName(std::string_view name) {
   static std::atomic<uint64_t> counter = 0;
-  return fmt::format(".{}.tmp-{}-{}", RankStem(id), getpid(), counter++);
+  return fmt::format(".{}.tmp-{}-{}", name, getpid(), counter++);
 }
 
-bool IsTemporaryOf(std::string_view name, const RankFileId& id) {
-  return name.starts_with(fmt::format(".{}.tmp-", RankStem(id)));
+bool IsTemporaryOf(std::string_view temporary, std::string_view name) {
+  return temporary.starts_with(fmt::format(".{}.tmp-", name));
 }
 
 }  // namespace bitsnap

@@ -28,9 +28,9 @@ std::string BaseLinkName(const RankFileId& id, uint64_t base_step);
 // Whether `name` is a base link of rank file `id`, whatever the base's step.
 bool IsBaseLinkOf(std::string_view name, const RankFileId& id);
 
-// ".rank-00000-of-00008.tmp-<process>-<number>": not yet committed. Different in every call.
-std::string TemporaryName(const RankFileId& id);
-bool IsTemporaryOf(std::string_view name, const RankFileId& id);
+// ".<name>.tmp-<process>-<number>": what will be renamed to `name`. Different in every call.
+std::string TemporaryName(std::string_view name);
+bool IsTemporaryOf(std::string_view temporary, std::string_view name);
 
 // Names the newest whole step, for people and scripts; BitSnap itself never reads it.
 inline constexpr std::string_view kLatestFileName = "LATEST";

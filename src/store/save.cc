@@ -16,7 +16,8 @@
 namespace bitsnap {
 namespace {
 
-// Saving against a base is an optimization: when the base cannot be read, the snapshot stands alone.
+// Saving against a base is an optimization: when the base cannot be read, the snapshot stands
+// alone.
 bool MayBeTheBasesFault(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kCorrupt:
@@ -24,8 +25,10 @@ bool MayBeTheBasesFault(ErrorKind kind) {
     case ErrorKind::kNewerVersion:
     case ErrorKind::kMissingBase:
     case ErrorKind::kNotFound:
-    case ErrorKind::kIo: return true;
-    default: return false;
+    case ErrorKind::kIo:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -70,16 +73,15 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
   report.raw_bytes = input.raw_bytes();
   Result<void> written = WriteAndCommit(store, options, input, base, report);
   if (!written && base.file && MayBeTheBasesFault(written.error().kind)) {
-    base = ChosenBase::None(fmt::format("step {} cannot be leaned on: {}", base.step,
-                                        written.error().message));
+    base = ChosenBase::None(
+        fmt::format("step {} cannot be leaned on: {}", base.step, written.error().message));
     written = WriteAndCommit(store, options, input, base, report);
   }
   if (!written) return tl::make_unexpected(std::move(written).error());
 
   if (base.file) report.base_step = base.step;
   report.base_reason = base.why;
-  report.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
 

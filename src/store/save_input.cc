@@ -24,11 +24,11 @@ Result<void> CheckTensor(const TensorView& tensor) {
   }
   const auto bytes = TensorBytes(info.dtype, info.shape);
   if (!bytes || *bytes != tensor.bytes.size()) {
-    return Fail(ErrorKind::kInvalidArgument,
-                fmt::format("tensor \"{}\": {} of shape [{}] needs {} bytes, {} were given",
-                            info.name, DTypeName(info.dtype), fmt::join(info.shape, ", "),
-                            bytes ? std::to_string(*bytes) : "a whole number of", 
-                            tensor.bytes.size()));
+    return Fail(
+        ErrorKind::kInvalidArgument,
+        fmt::format("tensor \"{}\": {} of shape [{}] needs {} bytes, {} were given", info.name,
+                    DTypeName(info.dtype), fmt::join(info.shape, ", "),
+                    bytes ? std::to_string(*bytes) : "a whole number of", tensor.bytes.size()));
   }
   return {};
 }

@@ -30,7 +30,7 @@ class SaveInput {
 
  private:
   SaveInput() = default;
-  std::vector<TensorView> tensors_;              // roles present
+  std::vector<TensorView> tensors_;               // roles present
   std::vector<std::optional<uint32_t>> same_as_;  // see EncodeTask
   uint64_t raw_bytes_ = 0;
 };

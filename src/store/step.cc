@@ -18,10 +18,11 @@ Result<void> CheckHeader(const SnapshotReader& file, uint64_t step, const RankFi
   if (header.step == step && header.rank == id.rank && header.world_size == id.world_size) {
     return {};
   }
-  return Fail(ErrorKind::kCorrupt,
-              fmt::format("{}: the file says that it is rank {} of {} of step {}: it was renamed or "
-                          "moved here",
-                          file.path().string(), header.rank, header.world_size, header.step));
+  return Fail(
+      ErrorKind::kCorrupt,
+      fmt::format("{}: the file says that it is rank {} of {} of step {}: it was renamed or "
+                  "moved here",
+                  file.path().string(), header.rank, header.world_size, header.step));
 }
 
 // A file that may be the base that `reference` names; its hash decides.
@@ -30,10 +31,10 @@ Result<SnapshotReader> OpenBaseAt(const StoreLocation& store, const fs::path& pa
   BITSNAP_ASSIGN(auto file, store.file_system->Open(path));
   BITSNAP_ASSIGN(SnapshotReader base, SnapshotReader::Open(std::move(file)));
   if (base.index_hash() != reference.index_hash) {
-    return Fail(ErrorKind::kMissingBase, fmt::format("{}: replaced by another snapshot, whose hash "
-                                                     "is {} instead of {}",
-                                                     path.string(), ToHex(base.index_hash()),
-                                                     ToHex(reference.index_hash)));
+    return Fail(ErrorKind::kMissingBase,
+                fmt::format("{}: replaced by another snapshot, whose hash "
+                            "is {} instead of {}",
+                            path.string(), ToHex(base.index_hash()), ToHex(reference.index_hash)));
   }
   return base;
 }
@@ -52,8 +53,7 @@ Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader
                           delta.path().string(), reference.step, base.error().message));
 }
 
-Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step,
-                                  const RankFileId& id) {
+Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step, const RankFileId& id) {
   BITSNAP_ASSIGN(const RankFile opened, OpenWithBase(store, step, id));
   RankFileSummary summary{opened.file.header(), opened.file.file_bytes()};
   for (const TensorRecord& tensor : opened.file.index().tensors) {

@@ -28,9 +28,7 @@ struct StoreLocation {
   std::filesystem::path directory;
   FileSystem* file_system = nullptr;
 
-  std::filesystem::path StepFolder(uint64_t step) const {
-    return directory / StepFolderName(step);
-  }
+  std::filesystem::path StepFolder(uint64_t step) const { return directory / StepFolderName(step); }
 };
 
 // The steps that have a folder, oldest first.
@@ -60,8 +58,8 @@ struct StepSurvey {
   std::optional<Error> problem;  // absent: the step is whole
 };
 
-// Opens every rank file in a step's folder, one at a time. A step is whole when for one world size every rank's file is
-// there and sound, its base too, and all agree on the save they come from.
+// Opens every rank file in a step's folder, one at a time. A step is whole when for one world size
+// every rank's file is there and sound, its base too, and all agree on the save they come from.
 StepSurvey SurveyStep(const StoreLocation& store, uint64_t step);
 
 }  // namespace bitsnap

@@ -34,8 +34,10 @@ bool IsTheStepsFault(ErrorKind kind) {
     case ErrorKind::kTruncated:
     case ErrorKind::kNewerVersion:
     case ErrorKind::kMissingBase:
-    case ErrorKind::kIo: return true;
-    default: return false;
+    case ErrorKind::kIo:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -73,7 +75,8 @@ Result<Store> Store::Open(const fs::path& directory, FileSystem* file_system) {
   if (file_system == nullptr) file_system = &PosixFileSystem();
   BITSNAP_ASSIGN(const FileType type, file_system->Type(directory));
   switch (type) {
-    case FileType::kDirectory: return Store(directory, file_system);
+    case FileType::kDirectory:
+      return Store(directory, file_system);
     case FileType::kNone:
       return Fail(ErrorKind::kNotFound, fmt::format("{}: no such store", directory.string()));
     default:
@@ -93,9 +96,9 @@ Result<Snapshot> Store::OpenStep(uint64_t step, uint32_t rank) const {
   const StepSurvey survey = SurveyStep(store, step);
   if (survey.problem) return tl::make_unexpected(*survey.problem);
   if (rank >= survey.world_size) {
-    return Fail(ErrorKind::kInvalidArgument,
-                fmt::format("step {} has {} rank(s), there is no rank {}", step, survey.world_size,
-                            rank));
+    return Fail(
+        ErrorKind::kInvalidArgument,
+        fmt::format("step {} has {} rank(s), there is no rank {}", step, survey.world_size, rank));
   }
   return OpenSnapshot(store, step, {rank, survey.world_size});
 }
