@@ -1,7 +1,9 @@
 #include <array>
 
+#include "codec/bitmask/codec.h"
 #include "codec/cluster/codec.h"
 #include "codec/codec.h"
+#include "codec/planes/codec.h"
 #include "codec/raw/codec.h"
 
 namespace bitsnap {
@@ -10,6 +12,8 @@ std::span<const Codec* const> AllCodecs() {
   // One line a codec, in order of their ids.
   static const std::array codecs = {
       &RawCodec(),
+      &PlanesCodec(),
+      &BitmaskCodec(),
       &ClusterCodec(),
   };
   return codecs;

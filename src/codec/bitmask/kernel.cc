@@ -1,0 +1,297 @@
+#include "codec/bitmask/kernel.h"
+
+#include <array>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/bitmask/kernel.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#ifndef BITSNAP_BITMASK_EXPAND_TABLE
+#define BITSNAP_BITMASK_EXPAND_TABLE
+namespace bitsnap::bitmask {
+
+// Both kernels work on groups of this many words: 8 bytes of mask.
+inline constexpr size_t kGroup = 64;
+
+// For every mask of the `kLanes` words in a 16-byte (1-byte words: 8-byte) vector, the shuffle that
+// moves packed words to the set positions. 0x80 marks bytes that do not come from the packed words.
+template <size_t kWord>
+struct ExpandTable {
+  static constexpr size_t kLanes = kWord == 1 ? 8 : 16 / kWord;
+  static constexpr size_t kBytes = kLanes * kWord;
+
+  alignas(16) std::array<std::array<uint8_t, kBytes>, size_t{1} << kLanes> rows{};
+
+  constexpr ExpandTable() {
+    for (size_t mask = 0; mask < rows.size(); ++mask) {
+      size_t from = 0;
+      for (size_t i = 0; i < kBytes; ++i) {
+        const bool set = mask >> (i / kWord) & 1;
+        rows[mask][i] = set ? static_cast<uint8_t>(from++) : uint8_t{0x80};
+      }
+    }
+  }
+};
+
+template <size_t kWord>
+inline constexpr ExpandTable<kWord> kExpandTable;
+
+}  // namespace bitsnap::bitmask
+#endif  // BITSNAP_BITMASK_EXPAND_TABLE
+
+HWY_BEFORE_NAMESPACE();
+namespace bitsnap::bitmask::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr uint64_t LowBits(size_t lanes) {
+  return lanes == 64 ? ~uint64_t{0} : (uint64_t{1} << lanes) - 1;
+}
+
+template <class T>
+HWY_INLINE auto LoadWords(hn::ScalableTag<T> d, const std::byte* p, size_t index) {
+  return hn::LoadU(d, reinterpret_cast<const T*>(p) + index);
+}
+
+// The mask of one group.
+template <class T>
+HWY_INLINE uint64_t CompareGroup(const std::byte* base, const std::byte* raw) {
+  const hn::ScalableTag<T> d;
+  constexpr size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>());
+  uint64_t bits = 0;
+  for (size_t i = 0; i < kGroup; i += kLanes) {
+    uint64_t part = 0;
+    const auto differs = hn::Ne(LoadWords<T>(d, base, i), LoadWords<T>(d, raw, i));
+    hn::StoreMaskBits(d, differs, reinterpret_cast<uint8_t*>(&part));
+    bits |= part << i;
+  }
+  return bits;
+}
+
+// Appends the group's words whose bit is set; returns the end. Writes up to a vector more.
+template <class T>
+HWY_INLINE std::byte* CompressGroup(const std::byte* raw, uint64_t bits, std::byte* values) {
+  const hn::ScalableTag<T> d;
+  constexpr size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>());
+  for (size_t i = 0; i < kGroup; i += kLanes) {
+    const uint64_t part = bits >> i & LowBits(kLanes);
+    const auto mask = hn::LoadMaskBits(d, reinterpret_cast<const uint8_t*>(&part));
+    // Not CompressStore: compressing straight to memory is microcoded on AMD.
+    hn::StoreU(hn::Compress(LoadWords<T>(d, raw, i), mask), d, reinterpret_cast<T*>(values));
+    values += sizeof(T) * hwy::PopCount(part);
+  }
+  return values;
+}
+
+template <class T>
+size_t Pack(Bytes base_bytes, Bytes raw_bytes, size_t max_changed, MutableBytes out) {
+  const std::byte* base = base_bytes.data();
+  const std::byte* raw = raw_bytes.data();
+  const size_t words = raw_bytes.size() / sizeof(T);
+  std::byte* mask = out.data();
+  std::byte* const values = mask + MaskBytes(words);
+  std::byte* end = values;
+  const std::byte* const limit = values + sizeof(T) * HWY_MIN(max_changed, words);
+
+  for (size_t left = words / kGroup; left > 0; --left) {
+    const uint64_t bits = CompareGroup<T>(base, raw);
+    std::memcpy(mask, &bits, sizeof(bits));
+    if (bits != 0) {
+      end = CompressGroup<T>(raw, bits, end);
+      if (end > limit) return (end - values) / sizeof(T);
+    }
+    mask += sizeof(bits);
+    base += kGroup * sizeof(T);
+    raw += kGroup * sizeof(T);
+  }
+
+  if (const size_t tail = words % kGroup; tail > 0) {
+    alignas(64) std::byte padded_base[kGroup * sizeof(T)] = {};
+    alignas(64) std::byte padded_raw[kGroup * sizeof(T)] = {};
+    std::memcpy(padded_base, base, tail * sizeof(T));
+    std::memcpy(padded_raw, raw, tail * sizeof(T));
+    const uint64_t bits = CompareGroup<T>(padded_base, padded_raw);
+    std::memcpy(mask, &bits, MaskBytes(tail));
+    end = CompressGroup<T>(padded_raw, bits, end);
+  }
+  return (end - values) / sizeof(T);
+}
+
+// Expands one group, of which some words changed. Reads up to 64 bytes past the values used;
+// returns the values left.
+#if HWY_TARGET == HWY_SCALAR
+
+template <class T>
+const std::byte* ExpandGroup(const std::byte* base, uint64_t bits, const std::byte* values,
+                             std::byte* out) {
+  for (size_t i = 0; i < kGroup; ++i) {
+    const bool changed = bits >> i & 1;
+    std::memcpy(out + i * sizeof(T), changed ? values : base + i * sizeof(T), sizeof(T));
+    values += changed ? sizeof(T) : 0;
+  }
+  return values;
+}
+
+#elif HWY_TARGET <= HWY_AVX3_DL && HWY_ARCH_X86
+
+HWY_INLINE __m512i Expand(uint8_t, __m512i base, uint64_t mask, __m512i packed) {
+  return _mm512_mask_expand_epi8(base, mask, packed);
+}
+HWY_INLINE __m512i Expand(uint16_t, __m512i base, uint64_t mask, __m512i packed) {
+  return _mm512_mask_expand_epi16(base, static_cast<__mmask32>(mask), packed);
+}
+HWY_INLINE __m512i Expand(uint32_t, __m512i base, uint64_t mask, __m512i packed) {
+  return _mm512_mask_expand_epi32(base, static_cast<__mmask16>(mask), packed);
+}
+HWY_INLINE __m512i Expand(uint64_t, __m512i base, uint64_t mask, __m512i packed) {
+  return _mm512_mask_expand_epi64(base, static_cast<__mmask8>(mask), packed);
+}
+
+// Highway 1.0.3 has no Expand.
+template <class T>
+HWY_INLINE const std::byte* ExpandGroup(const std::byte* base, uint64_t bits,
+                                        const std::byte* values, std::byte* out) {
+  constexpr size_t kLanes = 64 / sizeof(T);
+  for (size_t i = 0; i < kGroup; i += kLanes) {
+    const uint64_t part = bits >> i & LowBits(kLanes);
+    const __m512i old = _mm512_loadu_si512(base + i * sizeof(T));
+    const __m512i merged = Expand(T{}, old, part, _mm512_loadu_si512(values));
+    _mm512_storeu_si512(out + i * sizeof(T), merged);
+    values += sizeof(T) * hwy::PopCount(part);
+  }
+  return values;
+}
+
+#else
+
+template <class T>
+HWY_INLINE const std::byte* ExpandGroup(const std::byte* base, uint64_t bits,
+                                        const std::byte* values, std::byte* out) {
+  using Table = ExpandTable<sizeof(T)>;
+  const hn::FixedTag<uint8_t, Table::kBytes> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  for (size_t i = 0; i < kGroup; i += Table::kLanes) {
+    const uint64_t part = bits >> i & LowBits(Table::kLanes);
+    const auto from = hn::LoadU(d, kExpandTable<sizeof(T)>.rows[part].data());
+    const auto packed = hn::LoadU(d, reinterpret_cast<const uint8_t*>(values));
+    const auto keep = hn::RebindMask(d, hn::Lt(hn::BitCast(di, from), hn::Zero(di)));
+    const auto old = hn::LoadU(d, reinterpret_cast<const uint8_t*>(base) + i * sizeof(T));
+    const auto merged = hn::IfThenElse(keep, old, hn::TableLookupBytesOr0(packed, from));
+    hn::StoreU(merged, d, reinterpret_cast<uint8_t*>(out) + i * sizeof(T));
+    values += sizeof(T) * hwy::PopCount(part);
+  }
+  return values;
+}
+
+#endif
+
+template <class T>
+void Unpack(Bytes base_bytes, Bytes mask_bytes, Bytes value_bytes, MutableBytes out_bytes) {
+  constexpr size_t kGroupBytes = kGroup * sizeof(T);
+  // What one ExpandGroup may read from the values.
+  constexpr size_t kReach = kGroupBytes + 64;
+  const std::byte* base = base_bytes.data();
+  const std::byte* mask = mask_bytes.data();
+  const std::byte* values = value_bytes.data();
+  const std::byte* values_end = values + value_bytes.size();
+  std::byte* out = out_bytes.data();
+  const size_t words = out_bytes.size() / sizeof(T);
+
+  // The last values move to a padded buffer before a vector load could run past their end.
+  alignas(64) std::byte padded_values[2 * kReach] = {};
+  bool padded = false;
+  const auto stay_inside = [&] {
+    const size_t left = values_end - values;
+    if (padded || left >= kReach) return;
+    std::memcpy(padded_values, values, left);
+    values = padded_values;
+    padded = true;
+  };
+
+  for (size_t left = words / kGroup; left > 0; --left) {
+    uint64_t bits;
+    std::memcpy(&bits, mask, sizeof(bits));
+    if (bits == 0) {
+      std::memcpy(out, base, kGroupBytes);
+    } else {
+      stay_inside();
+      values = ExpandGroup<T>(base, bits, values, out);
+    }
+    mask += sizeof(bits);
+    base += kGroupBytes;
+    out += kGroupBytes;
+  }
+
+  if (const size_t tail = words % kGroup; tail > 0) {
+    alignas(64) std::byte padded_base[kGroupBytes] = {};
+    alignas(64) std::byte padded_out[kGroupBytes];
+    uint64_t bits = 0;
+    std::memcpy(&bits, mask, MaskBytes(tail));
+    std::memcpy(padded_base, base, tail * sizeof(T));
+    stay_inside();
+    ExpandGroup<T>(padded_base, bits, values, padded_out);
+    std::memcpy(out, padded_out, tail * sizeof(T));
+  }
+}
+
+size_t PackAny(size_t word_bytes, Bytes base, Bytes raw, size_t max_changed, MutableBytes out) {
+  switch (word_bytes) {
+    case 1:
+      return Pack<uint8_t>(base, raw, max_changed, out);
+    case 2:
+      return Pack<uint16_t>(base, raw, max_changed, out);
+    case 4:
+      return Pack<uint32_t>(base, raw, max_changed, out);
+    default:
+      return Pack<uint64_t>(base, raw, max_changed, out);
+  }
+}
+
+void UnpackAny(size_t word_bytes, Bytes base, Bytes mask, Bytes values, MutableBytes out) {
+  switch (word_bytes) {
+    case 1:
+      return Unpack<uint8_t>(base, mask, values, out);
+    case 2:
+      return Unpack<uint16_t>(base, mask, values, out);
+    case 4:
+      return Unpack<uint32_t>(base, mask, values, out);
+    default:
+      return Unpack<uint64_t>(base, mask, values, out);
+  }
+}
+
+size_t Count(Bytes mask) {
+  size_t bits = 0;
+  for (; mask.size() >= 8; mask = mask.subspan(8)) {
+    uint64_t part;
+    std::memcpy(&part, mask.data(), sizeof(part));
+    bits += hwy::PopCount(part);
+  }
+  uint64_t part = 0;
+  std::memcpy(&part, mask.data(), mask.size());
+  return bits + hwy::PopCount(part);
+}
+
+}  // namespace bitsnap::bitmask::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bitsnap::bitmask {
+
+HWY_EXPORT(PackAny);
+HWY_EXPORT(UnpackAny);
+HWY_EXPORT(Count);
+
+size_t PackChanged(size_t word_bytes, Bytes base, Bytes raw, size_t max_changed, MutableBytes out) {
+  return HWY_DYNAMIC_DISPATCH(PackAny)(word_bytes, base, raw, max_changed, out);
+}
+
+size_t CountBits(Bytes mask) { return HWY_DYNAMIC_DISPATCH(Count)(mask); }
+
+void UnpackChanged(size_t word_bytes, Bytes base, Bytes mask, Bytes values, MutableBytes out) {
+  HWY_DYNAMIC_DISPATCH(UnpackAny)(word_bytes, base, mask, values, out);
+}
+
+}  // namespace bitsnap::bitmask
+#endif  // HWY_ONCE

@@ -1,0 +1,38 @@
+#include "codec/entropy/rans.h"
+
+#include <htscodecs/rANS_static4x16.h>
+
+namespace bitsnap::rans {
+namespace {
+
+constexpr int kMode = RANS_ORDER_X32 | RANS_ORDER_NOSZ;
+
+// The library takes its inputs as non-const but does not write to them.
+unsigned char* Cast(const std::byte* p) {
+  return reinterpret_cast<unsigned char*>(const_cast<std::byte*>(p));
+}
+
+}  // namespace
+
+size_t EncodeBound(size_t symbols) {
+  return rans_compress_bound_4x16(static_cast<unsigned>(symbols), kMode);
+}
+
+std::optional<size_t> Encode(Bytes symbols, MutableBytes out) {
+  auto size = static_cast<unsigned>(out.size());
+  const auto* result = rans_compress_to_4x16(
+      Cast(symbols.data()), static_cast<unsigned>(symbols.size()), Cast(out.data()), &size, kMode);
+  if (result == nullptr || size >= symbols.size() || out[0] != std::byte{kMode})
+    return std::nullopt;
+  return size;
+}
+
+bool Decode(Bytes coded, MutableBytes symbols) {
+  if (coded.size() < 2 || coded[0] != std::byte{kMode}) return false;
+  auto size = static_cast<unsigned>(symbols.size());
+  const auto* result = rans_uncompress_to_4x16(
+      Cast(coded.data()), static_cast<unsigned>(coded.size()), Cast(symbols.data()), &size);
+  return result != nullptr && size == symbols.size();
+}
+
+}  // namespace bitsnap::rans

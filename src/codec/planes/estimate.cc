@@ -1,0 +1,92 @@
+#include "codec/planes/estimate.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+namespace bitsnap::planes {
+namespace {
+
+// Logarithms are fixed-point numbers with this many fractional bits.
+constexpr int kFraction = 16;
+constexpr int kTableBits = 8;
+
+// log2(1 + i / 256), by repeated squaring.
+constexpr auto kLog2Table = [] {
+  std::array<uint32_t, 1 << kTableBits> table{};
+  for (uint64_t i = 0; i < table.size(); ++i) {
+    uint64_t x = (i << (30 - kTableBits)) + (uint64_t{1} << 30);
+    for (int bit = 0; bit < kFraction; ++bit) {
+      x = x * x >> 30;
+      table[i] = table[i] << 1 | static_cast<uint32_t>(x >> 31);
+      x >>= x >> 31;
+    }
+  }
+  return table;
+}();
+
+// Requires: 0 < x < 2^24.
+uint64_t Log2(uint32_t x) {
+  const int top = std::bit_width(x) - 1;
+  const uint32_t mantissa = (x << (24 - top) >> (24 - kTableBits)) & ((1 << kTableBits) - 1);
+  return (static_cast<uint64_t>(top) << kFraction) + kLog2Table[mantissa];
+}
+
+constexpr size_t kRun = 64;    // consecutive bytes that are sampled together
+constexpr size_t kRuns = 256;  // at most, spread evenly over the plane
+
+using Histogram = std::array<uint32_t, 256>;
+
+// Several tables, because increments of one counter wait for each other.
+void Count(Bytes run, std::array<Histogram, 4>& tables) {
+  size_t i = 0;
+  for (; i + 8 <= run.size(); i += 8) {
+    uint64_t bytes;
+    std::memcpy(&bytes, &run[i], sizeof(bytes));
+    for (size_t k = 0; k < 8; ++k) ++tables[k % 4][bytes >> (8 * k) & 0xff];
+  }
+  for (; i < run.size(); ++i) ++tables[0][std::to_integer<uint8_t>(run[i])];
+}
+
+Histogram Sample(Bytes plane) {
+  std::array<Histogram, 4> tables{};
+  if (plane.size() <= kRun * kRuns) {
+    Count(plane, tables);
+  } else {
+    const size_t stride = plane.size() / kRuns;
+    for (size_t r = 0; r < kRuns; ++r) Count(plane.subspan(r * stride, kRun), tables);
+  }
+  Histogram sum;
+  for (size_t s = 0; s < sum.size(); ++s) {
+    sum[s] = tables[0][s] + tables[1][s] + tables[2][s] + tables[3][s];
+  }
+  return sum;
+}
+
+}  // namespace
+
+size_t EstimateCodedBytes(Bytes plane) {
+  constexpr size_t kStateBytes = 32 * 4;  // rANS states at the end of the stream
+  constexpr size_t kTableBytesPerSymbol = 2;
+  // A sample looks less random than what it is drawn from, by about half a nat a distinct symbol
+  // over the whole sample (the Miller-Madow correction).
+  constexpr uint64_t kBias = 47274;  // 0.5 / ln 2
+
+  uint64_t bits = 0;
+  uint32_t sampled = 0;
+  size_t distinct = 0;
+  for (uint32_t count : Sample(plane)) {
+    if (count == 0) continue;
+    bits -= count * Log2(count);  // wraps; made good below
+    sampled += count;
+    ++distinct;
+  }
+  bits += sampled * Log2(sampled) + kBias * (distinct - 1);
+  const uint64_t bits_per_symbol = bits / sampled;
+  const size_t payload = plane.size() * bits_per_symbol >> (kFraction + 3);
+  return payload + kStateBytes + kTableBytesPerSymbol * distinct;
+}
+
+}  // namespace bitsnap::planes
