@@ -47,11 +47,11 @@ HWY_INLINE void StorePlanes(const V* v, uint8_t* planes, size_t words) {
 
 // Words [i, i + N * sizeof(T)) of `raw` to planes that are `words` apart, for vectors of N words.
 template <class T, bool kRotate>
-HWY_INLINE void SplitVectors(const T* raw, uint8_t* planes, size_t words) {
+HWY_INLINE void SplitVectors(const std::byte* raw, uint8_t* planes, size_t words) {
   const hn::ScalableTag<T> d;
   hn::VFromD<decltype(d)> v[sizeof(T)];
   for (size_t i = 0; i < sizeof(T); ++i) {
-    v[i] = hn::LoadU(d, raw + i * hn::Lanes(d));
+    v[i] = hn::LoadU(d, reinterpret_cast<const T*>(raw) + i * hn::Lanes(d));
     if constexpr (kRotate) {
       v[i] = hn::Or(hn::Add(v[i], v[i]), hn::ShiftRight<8 * sizeof(T) - 1>(v[i]));
     }
@@ -61,18 +61,18 @@ HWY_INLINE void SplitVectors(const T* raw, uint8_t* planes, size_t words) {
 #endif
 
 template <class T, bool kRotate>
-void SplitWords(Bytes raw_bytes, MutableBytes out) {
-  const auto* raw = reinterpret_cast<const T*>(raw_bytes.data());
+void SplitWords(Bytes raw, MutableBytes out) {
   auto* planes = reinterpret_cast<uint8_t*>(out.data());
-  const size_t words = raw_bytes.size() / sizeof(T);
+  const size_t words = raw.size() / sizeof(T);
   size_t i = 0;
 #if HWY_TARGET != HWY_SCALAR
   constexpr size_t kStep = hn::MaxLanes(hn::ScalableTag<uint8_t>());
-  for (; i + kStep <= words; i += kStep) SplitVectors<T, kRotate>(raw + i, planes + i, words);
+  for (; i + kStep <= words; i += kStep)
+    SplitVectors<T, kRotate>(&raw[i * sizeof(T)], planes + i, words);
 #endif
   for (; i < words; ++i) {
     T word;
-    std::memcpy(&word, &raw_bytes[i * sizeof(T)], sizeof(word));
+    std::memcpy(&word, &raw[i * sizeof(T)], sizeof(word));
     if constexpr (kRotate) word = std::rotl(word, 1);
     for (size_t k = 0; k < sizeof(T); ++k) {
       planes[k * words + i] = static_cast<uint8_t>(word >> (8 * k));
