@@ -31,6 +31,7 @@ PUBLIC_HEADERS = {
     "dtype.h": "base",
     "tensor.h": "base",
     "options.h": "policy",
+    "roles.h": "policy",
     "safetensors.h": "io",
     "store.h": "store",
     "bitsnap.h": "store",

@@ -53,10 +53,4 @@ struct Metric {
   double value = 0;
 };
 
-// Fills in role and group of every tensor whose role is absent, from the naming conventions of
-// PyTorch, torchtitan, Megatron-core and safetensors exports (docs/store.md lists them). A name
-// that fits none gets Role::kOther, or kWeight where its dtype is a float and nothing in the
-// snapshot says that it is optimizer state.
-void InferRoles(std::span<TensorInfo> tensors);
-
 }  // namespace bitsnap

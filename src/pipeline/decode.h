@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include <bitsnap/store.h>
+#include <bitsnap/options.h>
 
 #include "pipeline/source.h"
 

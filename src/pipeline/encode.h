@@ -5,8 +5,9 @@
 #include <span>
 #include <vector>
 
+#include <bitsnap/options.h>
 #include <bitsnap/result.h>
-#include <bitsnap/store.h>
+#include <bitsnap/tensor.h>
 
 #include "pipeline/source.h"
 #include "policy/plan.h"

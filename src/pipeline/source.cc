@@ -1,5 +1,7 @@
 #include "pipeline/source.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/checked.h"
@@ -88,6 +90,31 @@ Result<void> DecodePayload(const SnapshotSource& source, const Place& place, siz
 
 uint64_t RawBytes(const TensorRecord& tensor) {
   return *TensorBytes(tensor.info.dtype, tensor.info.shape);
+}
+
+std::string CodecNames(const TensorRecord& tensor) {
+  if (tensor.storage == Storage::kSameAsBase) return "same as base";
+  if (tensor.storage == Storage::kSameAsTensor) return "same as another";
+  std::vector<std::pair<size_t, uint8_t>> counts;  // of blocks, by codec
+  for (const BlockRecord& block : tensor.blocks) {
+    const auto found = std::find_if(counts.begin(), counts.end(),
+                                    [&](const auto& entry) { return entry.second == block.codec; });
+    if (found == counts.end()) {
+      counts.push_back({1, block.codec});
+    } else {
+      ++found->first;
+    }
+  }
+  std::sort(counts.begin(), counts.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
+  std::string names;
+  for (const auto& [count, id] : counts) {
+    const Codec* codec = FindCodec(id);
+    if (!names.empty()) names += '+';
+    names += codec != nullptr ? std::string(codec->name()) : fmt::format("unknown {}", id);
+  }
+  return names.empty() ? "empty" : names;
 }
 
 Result<void> CheckSource(const SnapshotSource& source) {

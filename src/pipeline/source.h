@@ -31,6 +31,9 @@ Result<void> CheckSource(const SnapshotSource& source);
 // Raw bytes of a tensor.
 uint64_t RawBytes(const TensorRecord& tensor);
 
+// The codecs of a tensor's blocks, most used first, e.g. "planes+raw", or where else it is.
+std::string CodecNames(const TensorRecord& tensor);
+
 // Decodes block `block` of tensor `tensor` into `out` and checks it end to end, wherever its bytes
 // are. Uses workspace.coded and, unless the source stands alone, workspace.base: `out` may not be
 // one that is used. Requires: out.size() is the block's raw size.

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <bitsnap/tensor.h>
+#include <bitsnap/roles.h>
 
 namespace bitsnap {
 namespace {

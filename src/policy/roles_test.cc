@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <bitsnap/tensor.h>
+#include <bitsnap/roles.h>
 
 namespace bitsnap {
 namespace {

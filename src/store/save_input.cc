@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <bitsnap/roles.h>
+
 #include "base/try.h"
 
 namespace bitsnap {

@@ -1,13 +1,9 @@
 #include "store/snapshot.h"
 
-#include <algorithm>
 #include <unordered_map>
-
-#include <fmt/format.h>
 
 #include "base/parallel.h"
 #include "base/try.h"
-#include "codec/codec.h"
 #include "pipeline/decode.h"
 
 namespace bitsnap {
@@ -22,35 +18,10 @@ struct Snapshot::Impl {
 
 namespace {
 
-std::string CodecsOf(const TensorRecord& tensor) {
-  if (tensor.storage == Storage::kSameAsBase) return "same as base";
-  if (tensor.storage == Storage::kSameAsTensor) return "same as another";
-  std::vector<std::pair<size_t, uint8_t>> counts;  // of blocks, by codec
-  for (const BlockRecord& block : tensor.blocks) {
-    const auto found = std::find_if(counts.begin(), counts.end(),
-                                    [&](const auto& entry) { return entry.second == block.codec; });
-    if (found == counts.end()) {
-      counts.push_back({1, block.codec});
-    } else {
-      ++found->first;
-    }
-  }
-  std::sort(counts.begin(), counts.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second < b.second;
-  });
-  std::string names;
-  for (const auto& [count, id] : counts) {
-    const Codec* codec = FindCodec(id);
-    if (!names.empty()) names += '+';
-    names += codec != nullptr ? std::string(codec->name()) : fmt::format("unknown {}", id);
-  }
-  return names.empty() ? "empty" : names;
-}
-
 StoredTensor ToStoredTensor(const TensorRecord& record) {
   StoredTensor tensor;
   tensor.info = record.info;
-  tensor.codec = CodecsOf(record);
+  tensor.codec = CodecNames(record);
   tensor.raw_bytes = RawBytes(record);
   for (const BlockRecord& block : record.blocks) tensor.stored_bytes += block.coded_bytes;
   tensor.error = record.error;

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include <bitsnap/store.h>
@@ -12,8 +10,6 @@ namespace bitsnap {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kProfileNames[] = {"exact", "fast", "paper"};
 
 Result<void> CreateDirectories(FileSystem& file_system, const fs::path& path) {
   BITSNAP_ASSIGN(const FileType type, file_system.Type(path));
@@ -57,16 +53,6 @@ StepInfo ToStepInfo(uint64_t step, const StepSurvey& survey) {
 }
 
 }  // namespace
-
-std::string_view ProfileName(Profile profile) {
-  return kProfileNames[static_cast<size_t>(profile)];
-}
-
-std::optional<Profile> ParseProfile(std::string_view name) {
-  const auto found = std::find(std::begin(kProfileNames), std::end(kProfileNames), name);
-  if (found == std::end(kProfileNames)) return std::nullopt;
-  return static_cast<Profile>(found - std::begin(kProfileNames));
-}
 
 Store::Store(fs::path directory, FileSystem* file_system)
     : directory_(std::move(directory)), file_system_(file_system) {}
