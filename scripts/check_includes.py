@@ -9,8 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-# A room is a folder of src/, or cli or python. A codec's folder is a room of its own, so that
-# `codec` means the files at its root: interface, registry and what codecs share.
+# A room is a folder of src/, or cli or python. A codec's folder (one with a codec.h) is a room of
+# its own, so that `codec` means the rest: interface, registry and what codecs share.
 MAY_INCLUDE = {
     "base": set(),
     "io": {"base"},
@@ -46,7 +46,7 @@ def is_test(path):
     return "test" in path.stem.split("_")
 
 
-def room_of(path):
+def room_of(tree, path):
     """The room of a file, given relative to the tree; None when it is not in one."""
     parts = path.parts
     if parts[0] in FRONT_ENDS:
@@ -55,7 +55,8 @@ def room_of(path):
         return PUBLIC_HEADERS.get(path.name, f"(public header {path.name} of no room)")
     if parts[0] != "src" or len(parts) < 3:
         return None
-    return "/".join(parts[1:3]) if parts[1] == "codec" and len(parts) > 3 else parts[1]
+    a_codec = parts[1] == "codec" and (tree.joinpath(*parts[:3]) / "codec.h").is_file()
+    return "/".join(parts[1:3]) if a_codec else parts[1]
 
 
 def may_include(path, room, target):
@@ -70,13 +71,13 @@ def may_include(path, room, target):
 
 def check_include(tree, path, token):
     """What is wrong with one include, or None; and the room that it leads to, or None."""
-    room, name = room_of(path), token[1:-1]
+    room, name = room_of(tree, path), token[1:-1]
     if name.startswith("bitsnap/"):
         if not (tree / "include" / name).is_file():
             return f"no public header {name}", None
         if token[0] == '"':
             return f"public headers are included as <{name}>", None
-        target = room_of(Path("include") / name)
+        target = room_of(tree, Path("include") / name)
         if room in FRONT_ENDS or may_include(path, room, target):
             return None, target
         return f"room {room} may not include room {target}", None
@@ -95,7 +96,7 @@ def check_include(tree, path, token):
         internal = room in FRONT_ENDS and (tree / "src" / name).is_file()
         return f"room {room} may not include internal {name}" if internal else (
             f"include path {name} is not rooted at {root.relative_to(tree).as_posix()}/"), None
-    target = room_of((root / name).relative_to(tree))
+    target = room_of(tree, (root / name).relative_to(tree))
     if target is None or not may_include(path, room, target):
         return f"room {room} may not include room {target}", None
     return None, target
@@ -119,7 +120,7 @@ def violations(tree):
     for folder in FOLDERS:
         for file in sorted((tree / folder).rglob("*")):
             path = file.relative_to(tree)
-            if file.suffix not in {".h", ".cc"} or is_test(path) or room_of(path) is None:
+            if file.suffix not in {".h", ".cc"} or is_test(path) or room_of(tree, path) is None:
                 continue
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 found = INCLUDE.match(line)
@@ -129,7 +130,7 @@ def violations(tree):
                 if wrong:
                     yield f"{path.as_posix()}:{number}: {wrong}"
                 elif target and folder == "src":
-                    own, other = room_of(path).split("/")[0], target.split("/")[0]
+                    own, other = room_of(tree, path).split("/")[0], target.split("/")[0]
                     if own != other:
                         used.setdefault(own, set()).add(other)
     yield from check_depends(tree, used)

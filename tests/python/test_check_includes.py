@@ -1,4 +1,4 @@
-"""scripts/check_includes.py passes on this tree and catches each kind of violation."""
+"""scripts/check_includes.py catches each kind of violation (`make test` runs it on this tree)."""
 
 import subprocess
 import sys
@@ -15,11 +15,6 @@ def check(tree):
     )
 
 
-def test_this_tree_keeps_the_law():
-    result = check(ROOT)
-    assert result.returncode == 0, result.stdout
-
-
 @pytest.fixture
 def tree(tmp_path):
     """A lawful little house."""
@@ -32,6 +27,8 @@ def tree(tmp_path):
         "src/codec/codec.h": '#include "base/bytes.h"\n',
         "src/codec/registry.cc": '#include "codec/raw/codec.h"\n',
         "src/codec/raw/codec.h": '#include "codec/codec.h"\n',
+        "src/codec/entropy/rans.h": '#include "base/bytes.h"\n',
+        "src/codec/planes/codec.h": '#include "codec/entropy/rans.h"\n',
         "src/codec/planes/kernel.cc": "#include <hwy/highway.h>\n",
         "src/codec/planes/codec_test.cc": '#include "codec/raw/codec.h"\n',
         "cli/main.cc": '#include <bitsnap/store.h>\n#include "cli/output.h"\n',
