@@ -13,18 +13,22 @@
 
 namespace bitsnap {
 
-// A memory-mapped safetensors file, or all shards of a `*.safetensors.index.json`. The views stay
-// valid as long as this object. A file that another process shortens while it is mapped ends this
-// process with SIGBUS, as with every memory map.
+// A memory-mapped safetensors file, or all shards that a `*.index.json` names, which must hold the
+// tensors of its weight_map and no others. The views stay valid as long as this object, also when
+// it is moved. A file that another process shortens while it is mapped ends this process with
+// SIGBUS, as with every memory map.
 class SafetensorsFile {
  public:
-  // Checks everything the format demands before it returns: see src/io/safetensors/.
+  // Checks everything the format demands before it returns. kNotFound, kTruncated (the file ends
+  // early), kCorrupt or kIo.
   static Result<SafetensorsFile> Open(const std::filesystem::path& path);
   SafetensorsFile(SafetensorsFile&&) noexcept;
   SafetensorsFile& operator=(SafetensorsFile&&) noexcept;
   ~SafetensorsFile();
 
-  const std::vector<TensorView>& tensors() const;  // in file order; roles absent
+  // In the order of their bytes, shards in the order of their names; roles absent.
+  const std::vector<TensorView>& tensors() const;
+  // `__metadata__`; of shards, all of theirs together, the first one's value where they differ.
   const std::map<std::string, std::string>& metadata() const;
 
  private:
@@ -35,10 +39,12 @@ class SafetensorsFile {
 
 // Writes a safetensors file of a known set of tensors front to back, in bounded memory. Written
 // under a temporary name beside `path` and renamed by Finish(); destroyed earlier, it leaves
-// nothing behind.
+// nothing behind. After a failure it can only be destroyed.
 class SafetensorsWriter {
  public:
-  // kInvalidArgument for a dtype that safetensors lacks or for duplicate names.
+  // kInvalidArgument for what the format cannot hold: C128, two tensors of one name, a name that is
+  // reserved or not UTF-8. The data follow without gaps, in this order: give the tensors by falling
+  // element size, as the reference implementation does, where a reader needs them aligned.
   static Result<SafetensorsWriter> Create(const std::filesystem::path& path,
                                           std::span<const TensorInfo> tensors,
                                           const std::map<std::string, std::string>& metadata = {});

@@ -3,11 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "io/fault.h"
 #include "io/memory.h"
+#include "io/test_directory.h"
 
 namespace bitsnap {
 namespace {
@@ -27,16 +27,11 @@ class Place {
 
 class PosixPlace final : public Place {
  public:
-  PosixPlace() {
-    std::string pattern = (fs::temp_directory_path() / "bitsnap-io-XXXXXX").string();
-    root_ = mkdtemp(pattern.data());
-  }
-  ~PosixPlace() override { fs::remove_all(root_); }
   FileSystem& files() override { return PosixFileSystem(); }
-  fs::path root() override { return root_; }
+  fs::path root() override { return directory_.path(); }
 
  private:
-  fs::path root_;
+  TestDirectory directory_;
 };
 
 class MemoryPlace : public Place {
