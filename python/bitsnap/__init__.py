@@ -1,0 +1,53 @@
+"""Small, fast, crash-proof checkpoints of training runs.
+
+`Store` is a directory of snapshots; `bitsnap.torch.Checkpointer` saves and restores PyTorch models
+and optimizers in one.
+"""
+
+from bitsnap._native import Snapshot, Store, __version__
+from bitsnap.errors import (
+    AlreadyExists,
+    BitSnapError,
+    Cancelled,
+    Corrupt,
+    InvalidArgument,
+    IoFailed,
+    MissingBase,
+    NewerVersion,
+    NotFound,
+    OutOfSpace,
+    Truncated,
+)
+from bitsnap.records import (
+    PassedOver,
+    RoleBytes,
+    SaveReport,
+    StepInfo,
+    StoredTensor,
+    Tensor,
+    VerifyReport,
+)
+
+__all__ = [
+    "AlreadyExists",
+    "BitSnapError",
+    "Cancelled",
+    "Corrupt",
+    "InvalidArgument",
+    "IoFailed",
+    "MissingBase",
+    "NewerVersion",
+    "NotFound",
+    "OutOfSpace",
+    "PassedOver",
+    "RoleBytes",
+    "SaveReport",
+    "Snapshot",
+    "StepInfo",
+    "Store",
+    "StoredTensor",
+    "Tensor",
+    "Truncated",
+    "VerifyReport",
+    "__version__",
+]

@@ -1,0 +1,101 @@
+from collections.abc import Callable, Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from bitsnap.records import (
+    PassedOver,
+    SaveReport,
+    StepInfo,
+    StoredTensor,
+    Tensor,
+    VerifyReport,
+)
+
+__version__: str
+
+# Called now and then on the calling thread with the bytes done and in all; False stops the work.
+Progress = Callable[[int, int], bool | None]
+# A contiguous CPU buffer or array.
+Buffer = Any
+
+class Store:
+    """A directory of snapshots, one folder a step, one file a rank.
+
+    Safe to use from several threads and processes at once.
+    """
+
+    def __init__(self, path: str | PathLike[str], create: bool = False) -> None:
+        """Open the store at `path`; with `create`, make it where there is none."""
+    @property
+    def directory(self) -> Path: ...
+    def save(
+        self,
+        tensors: Iterable[Tensor],
+        step: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        save_id: int = 0,
+        profile: str = "exact",
+        base: str | int = "auto",
+        threads: int = 0,
+        overwrite: bool = False,
+        metadata: bytes = b"",
+        progress: Progress | None = None,
+    ) -> SaveReport:
+        """Write one rank's part of a step and commit it, or leave the store as it was.
+
+        `base` is "auto", "none" or a step. `save_id` is the same for all ranks of one save and
+        different for each try. Ctrl-C stops the save cleanly.
+        """
+    def open_step(self, step: int, rank: int = 0) -> Snapshot:
+        """Open one rank of one whole step."""
+    def restore_newest(
+        self,
+        use: Callable[[Snapshot], Any],
+        rank: int = 0,
+        passed_over: list[PassedOver] | None = None,
+    ) -> int:
+        """Call `use` with the newest whole step and return its number.
+
+        A step that cannot be opened, or for which `use` raises a BitSnapError about what is on
+        disk, is appended to `passed_over`, and the next older one is tried. NotFound when no step
+        is left. The snapshot is closed when `use` returns.
+        """
+    def list(self) -> list[StepInfo]:
+        """All steps, oldest first, broken ones included."""
+    def verify(
+        self, step: int | None = None, threads: int = 0, progress: Progress | None = None
+    ) -> VerifyReport:
+        """Decode every block of one step, or of all, and check it."""
+
+class Snapshot:
+    """One rank file opened for reading, with the base it leans on."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def world_size(self) -> int: ...
+    @property
+    def base_step(self) -> int | None: ...
+    @property
+    def profile(self) -> str: ...
+    @property
+    def metadata(self) -> bytes: ...
+    @property
+    def tensors(self) -> list[StoredTensor]:
+        """All tensors; built anew at each access."""
+    def read_into(
+        self,
+        requests: Iterable[tuple[str, Buffer] | tuple[str, Buffer, int]],
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        """Fill writable buffers with tensors' bytes, all in parallel.
+
+        A request is (name, buffer) or (name, buffer, first byte wanted); the buffer's size says how
+        many bytes. On error the buffers' content is unspecified.
+        """

@@ -1,0 +1,94 @@
+"""What goes into a store and what it says about its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitsnap.errors import BitSnapError
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor to save.
+
+    `data` is any contiguous CPU buffer or array (its bytes are taken as they are), `dtype` a
+    safetensors name such as "BF16" or "F8_E4M3", or "C128". `role` is "weight", "master",
+    "exp_avg", "exp_avg_sq" or "other", and inferred from the name when None; `group` names the
+    parameter that it belongs to.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: Any = field(repr=False)
+    role: str | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class RoleBytes:
+    raw_bytes: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class SaveReport:
+    """What a save did. `stored_bytes` is what it added on disk."""
+
+    step: int
+    raw_bytes: int
+    stored_bytes: int
+    base_step: int | None
+    base_reason: str
+    seconds: float
+    roles: dict[str, RoleBytes]
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller than raw; of this rank's file."""
+        return self.raw_bytes / self.stored_bytes
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a snapshot. `error` is empty where every bit comes back."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    role: str
+    group: str
+    codec: str
+    raw_bytes: int
+    stored_bytes: int
+    error: dict[str, float]
+    why: str
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A step that could not be used, and why."""
+
+    step: int
+    error: BitSnapError
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """A step of a store. `why_not` is empty when it is whole."""
+
+    step: int
+    world_size: int
+    ranks: list[int]
+    whole: bool
+    why_not: str
+    stored_bytes: int
+    base_step: int | None
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    files: int
+    raw_bytes: int
+    broken: list[PassedOver]

@@ -1,0 +1,11 @@
+#include <nanobind/nanobind.h>
+
+#include "snapshot.h"
+#include "store.h"
+
+NB_MODULE(_native, module) {
+  module.doc() = "The C++ library's store; see bitsnap for the documented names.";
+  module.attr("__version__") = BITSNAP_VERSION;
+  bitsnap::python::BindSnapshot(module);
+  bitsnap::python::BindStore(module);
+}

@@ -1,0 +1,26 @@
+// C++ reports as the dataclasses of bitsnap/records.py.
+#pragma once
+
+#include <vector>
+
+#include <bitsnap/store.h>
+#include <nanobind/nanobind.h>
+
+namespace bitsnap::python {
+
+namespace nb = nanobind;
+
+nb::object ToRecord(const SaveReport& report);
+nb::object ToRecord(const StoredTensor& tensor);
+nb::object ToRecord(const PassedOver& passed_over);
+nb::object ToRecord(const StepInfo& step);
+nb::object ToRecord(const VerifyReport& report);
+
+template <class T>
+nb::list ToRecords(const std::vector<T>& values) {
+  nb::list records;
+  for (const T& value : values) records.append(ToRecord(value));
+  return records;
+}
+
+}  // namespace bitsnap::python

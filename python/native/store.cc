@@ -1,0 +1,146 @@
+#include "store.h"
+
+#include <exception>
+#include <variant>
+
+#include <bitsnap/store.h>
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+
+#include "buffers.h"
+#include "errors.h"
+#include "records.h"
+#include "snapshot.h"
+#include "watch.h"
+
+namespace bitsnap::python {
+namespace {
+
+namespace nb = nanobind;
+using nb::literals::operator""_a;
+
+void Init(Store* self, const std::filesystem::path& path, bool create) {
+  auto store = create ? Store::OpenOrCreate(path) : Store::Open(path);
+  new (self) Store(ValueOrThrow(std::move(store)));
+}
+
+Profile ToProfile(const std::string& name) {
+  const std::optional<Profile> profile = ParseProfile(name);
+  if (!profile) {
+    Throw({ErrorKind::kInvalidArgument,
+           "unknown profile '" + name + "'; use exact, fast or paper"});
+  }
+  return *profile;
+}
+
+BaseChoice ToBase(const std::variant<uint64_t, std::string>& base) {
+  if (const auto* step = std::get_if<uint64_t>(&base)) return {BaseChoice::Kind::kStep, *step};
+  const auto& text = std::get<std::string>(base);
+  if (text == "auto") return {BaseChoice::Kind::kAuto};
+  if (text == "none") return {BaseChoice::Kind::kNone};
+  Throw({ErrorKind::kInvalidArgument,
+         "unknown base '" + text + "'; use \"auto\", \"none\" or the number of a step"});
+}
+
+nb::object Save(Store& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
+                uint32_t world_size, uint64_t save_id, const std::string& profile,
+                const std::variant<uint64_t, std::string>& base, unsigned threads, bool overwrite,
+                const nb::bytes& metadata, const nb::object& progress) {
+  const TensorArguments arguments(tensors);
+  SaveOptions options{.step = step,
+                      .rank = rank,
+                      .world_size = world_size,
+                      .save_id = save_id,
+                      .profile = ToProfile(profile),
+                      .base = ToBase(base),
+                      .threads = threads,
+                      .overwrite = overwrite,
+                      .metadata = std::string(metadata.c_str(), metadata.size()),
+                      .progress = {}};
+  return ToRecord(RunWatched(progress, [&](const Progress& advance) {
+    options.progress = advance;
+    return self.Save(arguments.views(), options);
+  }));
+}
+
+Snapshot Open(const Store& self, uint64_t step, uint32_t rank) {
+  nb::gil_scoped_release release;
+  auto snapshot = self.OpenStep(step, rank);
+  nb::gil_scoped_acquire acquire;
+  return ValueOrThrow(std::move(snapshot));
+}
+
+// Calls `use` with a Snapshot that is closed afterwards. Exceptions that are no BitSnapError go to
+// `raised`.
+Result<void> Use(const nb::callable& use, const Snapshot& snapshot, std::exception_ptr& raised) {
+  nb::gil_scoped_acquire acquire;
+  auto* handle = new SnapshotHandle(&snapshot);
+  const nb::object owner = nb::cast(handle, nb::rv_policy::take_ownership);
+  Result<void> result;
+  try {
+    use(owner);
+  } catch (const nb::python_error& exception) {
+    const std::optional<Error> error = FromException(exception);
+    if (!error) raised = std::current_exception();
+    result = tl::make_unexpected(error.value_or(Error{ErrorKind::kCancelled, "exception"}));
+  }
+  handle->Close();
+  return result;
+}
+
+uint64_t RestoreNewest(const Store& self, const nb::callable& use, uint32_t rank,
+                       std::optional<nb::list> passed_over) {
+  std::vector<PassedOver> passed;
+  std::exception_ptr raised;
+  auto step = [&] {
+    nb::gil_scoped_release release;
+    return self.RestoreNewest(
+        rank, [&](const Snapshot& snapshot) { return Use(use, snapshot, raised); }, &passed);
+  }();
+  if (passed_over) passed_over->extend(ToRecords(passed));
+  if (raised) std::rethrow_exception(raised);
+  return ValueOrThrow(std::move(step));
+}
+
+nb::list List(const Store& self) {
+  auto steps = [&] {
+    nb::gil_scoped_release release;
+    return self.List();
+  }();
+  return ToRecords(ValueOrThrow(std::move(steps)));
+}
+
+nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned threads,
+                  const nb::object& progress) {
+  return ToRecord(RunWatched(progress, [&](const Progress& advance) {
+    return self.Verify(step, threads, advance);
+  }));
+}
+
+}  // namespace
+
+void BindStore(nb::module_& module) {
+  nb::class_<Store>(module, "Store", "A directory of snapshots, one folder a step, one file a rank.")
+      .def("__init__", &Init, "path"_a, "create"_a = false,
+           "Open the store at `path`; with `create`, make it where there is none.")
+      .def_prop_ro("directory", &Store::directory)
+      .def("save", &Save, "tensors"_a, "step"_a, nb::kw_only(), "rank"_a = 0, "world_size"_a = 1,
+           "save_id"_a = 0, "profile"_a = "exact", "base"_a = "auto", "threads"_a = 0,
+           "overwrite"_a = false, "metadata"_a = nb::bytes(""), "progress"_a = nb::none(),
+           "Write one rank's part of a step and commit it, or leave the store as it was.")
+      .def(
+          "open_step",
+          [](const Store& self, uint64_t step, uint32_t rank) {
+            return new SnapshotHandle(Open(self, step, rank));
+          },
+          "step"_a, "rank"_a = 0, nb::rv_policy::take_ownership, "Open one rank of one whole step.")
+      .def("restore_newest", &RestoreNewest, "use"_a, "rank"_a = 0, "passed_over"_a = nb::none(),
+           "Call `use` with the newest whole step that can be read and return its number.")
+      .def("list", &List, "All steps, oldest first, broken ones included.")
+      .def("verify", &Verify, "step"_a = nb::none(), "threads"_a = 0, "progress"_a = nb::none(),
+           "Decode every block of one step, or of all, and check it.");
+}
+
+}  // namespace bitsnap::python

@@ -1,0 +1,28 @@
+// Long C++ work under Python: without the GIL, with progress, and stopped by Ctrl-C.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include <bitsnap/store.h>
+#include <nanobind/nanobind.h>
+
+#include "errors.h"
+
+namespace bitsnap::python {
+
+// Runs `work` on a thread of its own and waits for it, the GIL released. Now and then the waiting
+// thread lets Python handle signals and calls `callback` (a callable or None) with the progress. An
+// exception of either makes the Progress given to `work` return false, and is thrown once `work`
+// has returned.
+void WatchWhile(const nb::object& callback, const std::function<void(const Progress&)>& work);
+
+template <class Work>
+auto RunWatched(const nb::object& callback, Work work) {
+  std::optional<std::invoke_result_t<Work, const Progress&>> result;
+  WatchWhile(callback, [&](const Progress& progress) { result = work(progress); });
+  return ValueOrThrow(std::move(*result));
+}
+
+}  // namespace bitsnap::python
