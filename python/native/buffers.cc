@@ -1,10 +1,10 @@
-#include "buffers.h"
+#include "python/native/buffers.h"
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "errors.h"
+#include "python/native/errors.h"
 
 namespace bitsnap::python {
 namespace {
@@ -71,8 +71,8 @@ ReadArguments::ReadArguments(const Snapshot& snapshot, const nb::iterable& reque
     const auto name = nb::cast<std::string>(request[0]);
     const std::optional<size_t> tensor = snapshot.Find(name);
     if (!tensor) {
-      Throw({ErrorKind::kNotFound, "step " + std::to_string(snapshot.step()) +
-                                       " has no tensor '" + name + "'; see Snapshot.tensors"});
+      Throw({ErrorKind::kNotFound, "step " + std::to_string(snapshot.step()) + " has no tensor '" +
+                                       name + "'; see Snapshot.tensors"});
     }
     auto& array = arrays_.emplace_back(ToArray<WritableArray>(
         request[1], name, "writable contiguous buffer or array in CPU memory"));

@@ -1,4 +1,4 @@
-#include "errors.h"
+#include "python/native/errors.h"
 
 #include <array>
 #include <string>
@@ -38,8 +38,8 @@ nb::object Class(ErrorKind kind) {
 
 // Messages may quote file names of any bytes.
 nb::object Text(const std::string& text) {
-  return nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()),
-                                        "backslashreplace"));
+  return nb::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include <nanobind/nanobind.h>
 
-#include "snapshot.h"
-#include "store.h"
+#include "python/native/snapshot.h"
+#include "python/native/store.h"
 
 NB_MODULE(_native, module) {
   module.doc() = "The C++ library's store; see bitsnap for the documented names.";

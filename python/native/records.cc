@@ -1,11 +1,11 @@
-#include "records.h"
+#include "python/native/records.h"
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
-#include "errors.h"
+#include "python/native/errors.h"
 
 namespace bitsnap::python {
 namespace {
@@ -24,9 +24,8 @@ nb::object ToRecord(const SaveReport& report) {
   }
   return Class("SaveReport")("step"_a = report.step, "raw_bytes"_a = report.raw_bytes,
                              "stored_bytes"_a = report.stored_bytes,
-                             "base_step"_a = report.base_step,
-                             "base_reason"_a = report.base_reason, "seconds"_a = report.seconds,
-                             "roles"_a = roles);
+                             "base_step"_a = report.base_step, "base_reason"_a = report.base_reason,
+                             "seconds"_a = report.seconds, "roles"_a = roles);
 }
 
 nb::object ToRecord(const StoredTensor& tensor) {

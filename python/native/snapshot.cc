@@ -1,4 +1,4 @@
-#include "snapshot.h"
+#include "python/native/snapshot.h"
 
 #include <chrono>
 #include <thread>
@@ -6,9 +6,9 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string_view.h>
 
-#include "buffers.h"
-#include "records.h"
-#include "watch.h"
+#include "python/native/buffers.h"
+#include "python/native/records.h"
+#include "python/native/watch.h"
 
 namespace bitsnap::python {
 
@@ -58,8 +58,9 @@ void BindSnapshot(nb::module_& module) {
                      const std::string_view metadata = self.get().metadata();
                      return nb::bytes(metadata.data(), metadata.size());
                    })
-      .def_prop_ro("tensors", [](Self self) { return ToRecords(self.get().tensors()); },
-                   "All tensors; built anew at each access.")
+      .def_prop_ro(
+          "tensors", [](Self self) { return ToRecords(self.get().tensors()); },
+          "All tensors; built anew at each access.")
       .def("read_into", &SnapshotHandle::ReadInto, "requests"_a, "threads"_a = 0,
            "progress"_a = nb::none(),
            "Fill writable buffers, given as (name, buffer) or (name, buffer, first byte), with "

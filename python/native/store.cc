@@ -1,4 +1,4 @@
-#include "store.h"
+#include "python/native/store.h"
 
 #include <exception>
 #include <variant>
@@ -9,11 +9,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
 
-#include "buffers.h"
-#include "errors.h"
-#include "records.h"
-#include "snapshot.h"
-#include "watch.h"
+#include "python/native/buffers.h"
+#include "python/native/errors.h"
+#include "python/native/records.h"
+#include "python/native/snapshot.h"
+#include "python/native/watch.h"
 
 namespace bitsnap::python {
 namespace {
@@ -29,8 +29,8 @@ void Init(Store* self, const std::filesystem::path& path, bool create) {
 Profile ToProfile(const std::string& name) {
   const std::optional<Profile> profile = ParseProfile(name);
   if (!profile) {
-    Throw({ErrorKind::kInvalidArgument,
-           "unknown profile '" + name + "'; use exact, fast or paper"});
+    Throw(
+        {ErrorKind::kInvalidArgument, "unknown profile '" + name + "'; use exact, fast or paper"});
   }
   return *profile;
 }
@@ -114,15 +114,15 @@ nb::list List(const Store& self) {
 
 nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned threads,
                   const nb::object& progress) {
-  return ToRecord(RunWatched(progress, [&](const Progress& advance) {
-    return self.Verify(step, threads, advance);
-  }));
+  return ToRecord(RunWatched(
+      progress, [&](const Progress& advance) { return self.Verify(step, threads, advance); }));
 }
 
 }  // namespace
 
 void BindStore(nb::module_& module) {
-  nb::class_<Store>(module, "Store", "A directory of snapshots, one folder a step, one file a rank.")
+  nb::class_<Store>(module, "Store",
+                    "A directory of snapshots, one folder a step, one file a rank.")
       .def("__init__", &Init, "path"_a, "create"_a = false,
            "Open the store at `path`; with `create`, make it where there is none.")
       .def_prop_ro("directory", &Store::directory)

@@ -1,4 +1,4 @@
-#include "watch.h"
+#include "python/native/watch.h"
 
 #include <chrono>
 #include <condition_variable>

@@ -8,7 +8,7 @@
 #include <bitsnap/store.h>
 #include <nanobind/nanobind.h>
 
-#include "errors.h"
+#include "python/native/errors.h"
 
 namespace bitsnap::python {
 

@@ -1,0 +1,242 @@
+"""The state of torch optimizers, by the names of the parameters that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from bitsnap.torch.models import ModelState
+from bitsnap.torch.tensors import identity
+from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
+from bitsnap.torch.values import encode, tensor_reference, tensor_references
+
+Optimizers = Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer]
+
+# Adam's names for its moments, the same in all of its relatives.
+_ROLES = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+
+
+def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[OptimizerState]:
+    if optimizers is None:
+        return []
+    if isinstance(optimizers, Optimizer):
+        named: Iterable[tuple[str, Any]] = [("", optimizers)]
+    elif isinstance(optimizers, Mapping):
+        named = optimizers.items()
+    else:
+        named = ((str(i), optimizer) for i, optimizer in enumerate(optimizers))
+    namer = _Namer(model)
+    return [OptimizerState(name, optimizer, namer) for name, optimizer in named]
+
+
+class _Namer:
+    """Finds the model's parameter that an optimizer's parameter is, or is the master copy of."""
+
+    def __init__(self, model: ModelState) -> None:
+        self.has_model = bool(model.parameters)
+        self._names = {identity(p): name for name, p in model.parameters.items()}
+        self._without_master = dict(model.parameters)
+
+    def name_of(self, parameter: torch.Tensor) -> str | None:
+        """The name under which the model holds this very parameter."""
+        name = self._names.get(identity(parameter))
+        self._without_master.pop(name, None)
+        return name
+
+    def claim_like(self, parameter: torch.Tensor) -> str | None:
+        """The first of the model's parameters of this shape that no optimizer has claimed yet."""
+        for name, candidate in self._without_master.items():
+            if candidate.shape == parameter.shape:
+                del self._without_master[name]
+                return name
+        return None
+
+
+class OptimizerState:
+    """What is stored of one optimizer."""
+
+    def __init__(self, name: str, optimizer: Optimizer, namer: _Namer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"optimizer {name!r} is a {type(optimizer).__name__}, no torch.optim.Optimizer; "
+                "pass other objects with state_dict() and load_state_dict() in `extra`"
+            )
+        self.name = name
+        self._optimizer = optimizer
+        self._prefix = f"optimizer.{name}." if name else "optimizer."
+        self._has_model = namer.has_model
+        self._masters: dict[str, str] = {}  # role by name, of parameters that are not the model's
+        self._parameters: dict[str, torch.Tensor] = {}
+        self._groups: list[list[str]] = []
+        self._name_parameters(namer)
+
+    def _name_parameters(self, namer: _Namer) -> None:
+        groups = [group["params"] for group in self._optimizer.param_groups]
+        # The model's own go first, so that no master copy claims their names.
+        names = {id(p): namer.name_of(p) for group in groups for p in group}
+        for group in groups:
+            self._groups.append([self._add(p, names[id(p)], namer) for p in group])
+
+    def _add(self, parameter: torch.Tensor, name: str | None, namer: _Namer) -> str:
+        own = name is None and self._has_model
+        if own:
+            name = namer.claim_like(parameter)
+            role = "master" if name and parameter.is_floating_point() else "other"
+        name = name or f"param_{len(self._parameters)}"
+        if own:
+            self._masters[name] = role
+        self._parameters[name] = parameter
+        return name
+
+    def _tensor_name(self, parameter: str, key: str) -> str:
+        return f"{self._prefix}state.{parameter}.{key}"
+
+    def save(self, outgoing: Outgoing) -> dict[str, Any]:
+        self._refuse_unknown_state()
+        for name, role in self._masters.items():
+            outgoing.add(self._tensor_name(name, "master"), self._parameters[name], role, name)
+        return {
+            "shapes": {name: list(p.shape) for name, p in self._parameters.items()},
+            "has_model": self._has_model,
+            "masters": list(self._masters),
+            "groups": [self._save_group(outgoing, i) for i in range(len(self._groups))],
+            "state": {
+                name: self._save_state(outgoing, name)
+                for name, parameter in self._parameters.items()
+                if parameter in self._optimizer.state
+            },
+        }
+
+    def _refuse_unknown_state(self) -> None:
+        known = {id(parameter) for parameter in self._parameters.values()}
+        unknown = sorted(set(self._optimizer.state_dict()) - {"state", "param_groups"})
+        if any(id(key) not in known for key in self._optimizer.state):
+            unknown.append("state of what is none of its parameters")
+        if unknown:
+            raise TypeError(
+                f"{type(self._optimizer).__name__} keeps {', '.join(unknown)} besides its "
+                "parameters' state; pass it in `extra`, which calls its state_dict()"
+            )
+
+    def _save_group(self, outgoing: Outgoing, index: int) -> dict[str, Any]:
+        group = self._optimizer.param_groups[index]
+        options = {key: value for key, value in group.items() if key != "params"}
+        return {
+            "params": self._groups[index],
+            "options": {
+                key: outgoing.encode(value, f"{self._prefix}group.{index}.{key}")
+                for key, value in options.items()
+            },
+        }
+
+    def _save_state(self, outgoing: Outgoing, parameter: str) -> dict[str, Any]:
+        state = self._optimizer.state[self._parameters[parameter]]
+        return {key: self._save_entry(outgoing, parameter, key, state[key]) for key in state}
+
+    def _save_entry(self, outgoing: Outgoing, parameter: str, key: str, value: Any) -> Any:
+        is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
+        role = _ROLES.get(key, "other") if is_float else "other"
+
+        def add(name: str, tensor: torch.Tensor) -> str:
+            return outgoing.add(name, tensor, role, parameter)
+
+        return encode(value, self._tensor_name(parameter, key), add)
+
+    def plan(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> None:
+        if not (self._has_model and stored["has_model"]):
+            self._take_names(stored)
+        self._compare(incoming, stored, strict)
+        if incoming.problems:
+            return
+        for name in self._masters:
+            if name in stored["masters"]:
+                incoming.into(self._tensor_name(name, "master"), self._parameters[name])
+        for group, saved, names in self._zip_groups(stored):
+            for key, encoded in saved["options"].items():
+                _plan_value(incoming, encoded, group.get(key))
+            for name in names:
+                self._plan_state(incoming, group, name, stored["state"].get(name, {}))
+
+    def _zip_groups(self, stored: dict[str, Any]) -> Iterator[tuple[dict, dict, list[str]]]:
+        return zip(self._optimizer.param_groups, stored["groups"], self._groups, strict=True)
+
+    def _take_names(self, stored: dict[str, Any]) -> None:
+        """Without a model, parameters are told by their order, as in torch's state dicts."""
+        groups = [group["params"] for group in stored["groups"]]
+        if [len(group) for group in groups] != [len(group) for group in self._groups]:
+            return  # _compare() reports it
+        new_names = dict(zip(sum(self._groups, []), sum(groups, []), strict=True))
+        self._parameters = {new_names[name]: p for name, p in self._parameters.items()}
+        self._groups = groups
+        if not self._has_model:
+            self._masters = dict.fromkeys(stored["masters"], "master")
+        else:
+            self._masters = {new_names[name]: role for name, role in self._masters.items()}
+
+    def _compare(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> None:
+        saved = [group["params"] for group in stored["groups"]]
+        if len(saved) != len(self._groups):
+            incoming.problems.append(
+                f"{self._prefix}param_groups: stored {len(saved)}, wanted {len(self._groups)}"
+            )
+            return
+        if strict:
+            compare_names(incoming, self._in_groups(saved), self._in_groups(self._groups))
+            compare_names(incoming, *map(self._master_names, (stored["masters"], self._masters)))
+        for name, parameter in self._parameters.items():
+            shape = stored["shapes"].get(name, list(parameter.shape))
+            if shape != list(parameter.shape):
+                incoming.problems.append(
+                    f"{self._prefix}state.{name}: stored for a parameter of shape {shape}, wanted "
+                    f"{list(parameter.shape)}"
+                )
+
+    def _in_groups(self, groups: list[list[str]]) -> list[str]:
+        prefix = f"{self._prefix}param_groups"
+        return [f"{prefix}.{i}.{name}" for i, group in enumerate(groups) for name in group]
+
+    def _master_names(self, parameters: Iterable[str]) -> list[str]:
+        return [self._tensor_name(name, "master") for name in parameters]
+
+    def _plan_state(
+        self, incoming: Incoming, group: dict[str, Any], name: str, stored: dict[str, Any]
+    ) -> None:
+        parameter = self._parameters[name]
+        live = self._optimizer.state[parameter] if parameter in self._optimizer.state else {}
+        for key, encoded in stored.items():
+            # Torch keeps step counters in CPU memory, but for optimizers that never leave the GPU.
+            on_device = key != "step" or group.get("capturable") or group.get("fused")
+            _plan_value(
+                incoming, encoded, live.get(key), parameter.device if on_device else None
+            )
+
+    def finish(self, incoming: Incoming, stored: dict[str, Any]) -> None:
+        for name in self._parameters.keys() & stored["shapes"].keys():
+            self._finish_state(incoming, self._parameters[name], stored["state"].get(name))
+        for group, saved, _ in self._zip_groups(stored):
+            group.update(incoming.decode(saved["options"]))
+        # Lets the optimizer bring state of an older torch up to date, as load_state_dict() does.
+        self._optimizer.__setstate__(
+            {"state": self._optimizer.state, "param_groups": self._optimizer.param_groups}
+        )
+
+    def _finish_state(self, incoming: Incoming, parameter: torch.Tensor, stored: Any) -> None:
+        if stored is None:
+            self._optimizer.state.pop(parameter, None)
+            return
+        state = self._optimizer.state[parameter]
+        state.clear()
+        state.update({key: incoming.decode(encoded) for key, encoded in stored.items()})
+
+
+def _plan_value(incoming: Incoming, encoded: Any, live: Any, device: Any = None) -> None:
+    """Plans to read a stored value's tensors: in place where `live` is one like it."""
+    reference = tensor_reference(encoded)
+    if reference and isinstance(live, torch.Tensor) and incoming.fits(reference[0], live):
+        incoming.into(reference[0], live)
+        return
+    for name, dtype in tensor_references(encoded):
+        incoming.new(name, dtype, device)
