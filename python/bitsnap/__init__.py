@@ -4,7 +4,7 @@
 and optimizers in one.
 """
 
-from bitsnap._native import Snapshot, Store, __version__
+from bitsnap._native import PROFILES, Snapshot, Store, __version__
 from bitsnap.errors import (
     AlreadyExists,
     BitSnapError,
@@ -39,6 +39,7 @@ __all__ = [
     "NewerVersion",
     "NotFound",
     "OutOfSpace",
+    "PROFILES",
     "PassedOver",
     "RoleBytes",
     "SaveReport",

@@ -13,6 +13,7 @@ from bitsnap.records import (
 )
 
 __version__: str
+PROFILES: tuple[str, ...]
 
 # Called now and then on the calling thread with the bytes done and in all; False stops the work.
 Progress = Callable[[int, int], bool | None]

@@ -34,20 +34,17 @@ class RoleBytes:
 
 @dataclass(frozen=True)
 class SaveReport:
-    """What a save did. `stored_bytes` is what it added on disk."""
+    """What a save did, on this rank. `stored_bytes` is what it added on disk, `ratio` how many
+    times less that is than `raw_bytes`."""
 
     step: int
     raw_bytes: int
     stored_bytes: int
+    ratio: float
     base_step: int | None
     base_reason: str
     seconds: float
     roles: dict[str, RoleBytes]
-
-    @property
-    def ratio(self) -> float:
-        """How many times smaller than raw; of this rank's file."""
-        return self.raw_bytes / self.stored_bytes
 
 
 @dataclass(frozen=True)

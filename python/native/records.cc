@@ -22,10 +22,12 @@ nb::object ToRecord(const SaveReport& report) {
     roles[nb::cast(RoleName(role))] =
         Class("RoleBytes")("raw_bytes"_a = bytes.raw_bytes, "stored_bytes"_a = bytes.stored_bytes);
   }
-  return Class("SaveReport")("step"_a = report.step, "raw_bytes"_a = report.raw_bytes,
-                             "stored_bytes"_a = report.stored_bytes,
-                             "base_step"_a = report.base_step, "base_reason"_a = report.base_reason,
-                             "seconds"_a = report.seconds, "roles"_a = roles);
+  const double ratio =
+      static_cast<double>(report.raw_bytes) / static_cast<double>(report.stored_bytes);
+  return Class("SaveReport")(
+      "ratio"_a = ratio, "step"_a = report.step, "raw_bytes"_a = report.raw_bytes,
+      "stored_bytes"_a = report.stored_bytes, "base_step"_a = report.base_step,
+      "base_reason"_a = report.base_reason, "seconds"_a = report.seconds, "roles"_a = roles);
 }
 
 nb::object ToRecord(const StoredTensor& tensor) {

@@ -16,6 +16,7 @@ class ModelState:
     """What is stored of a module, of several in a dict, or of a dict of tensors."""
 
     def __init__(self, model: Model | None) -> None:
+        self.wanted = model is not None
         self.tensors: dict[str, torch.Tensor] = {}  # alias the model's where they can
         self.parameters: dict[str, torch.Tensor] = {}
         self._values: dict[str, Any] = {}  # what modules keep besides tensors

@@ -148,8 +148,9 @@ class OptimizerState:
     def plan(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> None:
         if not (self._has_model and stored["has_model"]):
             self._take_names(stored)
+        problems = len(incoming.problems)
         self._compare(incoming, stored, strict)
-        if incoming.problems:
+        if len(incoming.problems) > problems:
             return
         for name in self._masters:
             if name in stored["masters"]:

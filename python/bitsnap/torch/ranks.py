@@ -45,16 +45,59 @@ class Ranks:
             return store.restore_newest(use, passed_over=passed_over)
         steps = store.list()
         whole = {step.step for step in steps if step.whole}
-        broken = {step.step: step.why_not for step in steps if not step.whole}
-        while common := set.intersection(*self.gather(whole)):
-            step = max(common)
-            failure = self._try(store, step, use)
-            failures = self.gather(failure and f"rank {self.rank}: {failure}")
-            reasons = [reason for reason in failures if reason]
-            if not reasons:
-                _pass_over(passed_over, {k: v for k, v in broken.items() if k > step})
-                return step
-            broken[step] = "; ".join(reasons)
-            whole.discard(step)
-        _pass_over(passed_over, broken)
-        raise bitsnap.NotFound(f"{store.directory}: no step that all ranks can read")
+        failures = {s.step: _why_not(store, s.step, self.rank) for s in steps if not s.whole}
+        step = None
+        while step is None and (common := set.intersection(*self.gather(whole))):
+            newest = max(common)
+            failure = self._use(store, newest, use)
+            if failure is None:
+                step = newest
+            else:
+                failures[newest] = failure
+                whole.remove(newest)
+        for failed in sorted(failures, reverse=True):
+            if step is None or failed > step:
+                passed_over.append(bitsnap.PassedOver(failed, failures[failed]))
+        if step is None:
+            raise bitsnap.NotFound(f"{store.directory}: holds no step that all ranks can read")
+        return step
+
+    def _use(
+        self, store: bitsnap.Store, step: int, use: Callable[[bitsnap.Snapshot], None]
+    ) -> bitsnap.BitSnapError | None:
+        """Why some rank cannot read the step; None when all have used it."""
+        error = None
+        try:
+            use(store.open_step(step, self.rank))
+        except Exception as raised:
+            error = raised
+        on_disk = isinstance(error, _ON_DISK)
+        outcomes = self.gather(None if error is None else (on_disk, str(error)))
+        if error is not None and not on_disk:
+            raise error
+        failed = {rank: outcome for rank, outcome in enumerate(outcomes) if outcome}
+        for rank, (is_on_disk, message) in failed.items():
+            if not is_on_disk:
+                raise RuntimeError(f"rank {rank} could not restore step {step}: {message}")
+        if error is not None or not failed:
+            return error
+        rank, (_, message) = next(iter(failed.items()))
+        return bitsnap.Corrupt(f"rank {rank} cannot read it: {message}")
+
+
+# What an older step may not suffer from.
+_ON_DISK = (
+    bitsnap.NotFound,
+    bitsnap.Corrupt,
+    bitsnap.NewerVersion,
+    bitsnap.MissingBase,
+    bitsnap.IoFailed,
+)
+
+
+def _why_not(store: bitsnap.Store, step: int, rank: int) -> bitsnap.BitSnapError:
+    try:
+        store.open_step(step, rank)
+    except bitsnap.BitSnapError as error:
+        return error
+    return bitsnap.NotFound(f"step {step} was not whole when first looked at")
