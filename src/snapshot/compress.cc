@@ -8,6 +8,7 @@
 namespace bitsnap {
 namespace {
 
+constexpr size_t kMinBytes = 256;  // less gains nothing, and stays legible in a hex dump
 constexpr int kLevel = 3;
 constexpr int kWindowLog = 21;       // what a decoder must be ready to keep: 2 MiB
 constexpr uint64_t kMaxRatio = 128;  // an index that shrinks further is a bomb, or stored plainly
@@ -20,8 +21,12 @@ tl::unexpected<Error> BadFrame() {
   return Fail(ErrorKind::kCorrupt, "the compressed index is damaged");
 }
 
+bool IsPlausible(size_t frame_bytes, uint64_t raw_bytes) {
+  return raw_bytes / kMaxRatio <= frame_bytes;
+}
+
 Result<void> Decompress(Bytes stored, uint64_t raw_bytes, std::vector<std::byte>* out) {
-  if (raw_bytes / kMaxRatio > stored.size()) {
+  if (!IsPlausible(stored.size(), raw_bytes)) {
     return Fail(ErrorKind::kCorrupt, "the index claims to be impossibly well compressed");
   }
   const Decompressor context(ZSTD_createDCtx(), ZSTD_freeDCtx);
@@ -42,20 +47,28 @@ Result<void> Decompress(Bytes stored, uint64_t raw_bytes, std::vector<std::byte>
   return {};
 }
 
-}  // namespace
-
-StoredIndex StoreIndex(Bytes raw) {
+// Empty when zstd fails.
+std::vector<std::byte> Compress(Bytes raw) {
   const Compressor context(ZSTD_createCCtx(), ZSTD_freeCCtx);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, kLevel);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog, kWindowLog);
-  StoredIndex stored{IndexCoding::kZstd, std::vector<std::byte>(ZSTD_compressBound(raw.size()))};
-  const size_t size = ZSTD_compress2(context.get(), stored.bytes.data(), stored.bytes.size(),
-                                     raw.data(), raw.size());
-  if (ZSTD_isError(size) || size >= raw.size() || raw.size() / kMaxRatio > size) {
-    return {IndexCoding::kPlain, {raw.begin(), raw.end()}};
+  std::vector<std::byte> frame(ZSTD_compressBound(raw.size()));
+  const size_t size =
+      ZSTD_compress2(context.get(), frame.data(), frame.size(), raw.data(), raw.size());
+  frame.resize(ZSTD_isError(size) ? 0 : size);
+  return frame;
+}
+
+}  // namespace
+
+StoredIndex StoreIndex(Bytes raw) {
+  if (raw.size() >= kMinBytes) {
+    std::vector<std::byte> frame = Compress(raw);
+    if (frame.size() < raw.size() && IsPlausible(frame.size(), raw.size())) {
+      return {IndexCoding::kZstd, std::move(frame)};
+    }
   }
-  stored.bytes.resize(size);
-  return stored;
+  return {IndexCoding::kPlain, {raw.begin(), raw.end()}};
 }
 
 Result<void> UnstoreIndex(IndexCoding coding, Bytes stored, uint64_t raw_bytes,

@@ -1,0 +1,201 @@
+// Files whose every checksum is right and that were made to deceive, or by a newer BitSnap.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <zstd.h>
+
+#include "snapshot/samples.h"
+
+namespace bitsnap {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const SnapshotHeader kHeader = {.step = 1, .rank = 1, .world_size = 3, .save_id = 5};
+
+long PeakKilobytes() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+// Opening must fail in this way, and cheaply.
+void ExpectError(const FileBytes& file, ErrorKind kind, const char* message) {
+  const long before = PeakKilobytes();
+  const auto reader = OpenBytes(file);
+  EXPECT_LT(PeakKilobytes() - before, 32 << 10);
+  ASSERT_FALSE(reader);
+  EXPECT_EQ(reader.error().kind, kind) << reader.error().message;
+  EXPECT_THAT(reader.error().message, StartsWith(kTestPath));
+  EXPECT_THAT(reader.error().message, HasSubstr(message));
+}
+
+// In two calls, so that zstd does not know the size and keeps the window as it is told.
+FileBytes Compress(const FileBytes& raw, int window_log) {
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log);
+  FileBytes frame(ZSTD_compressBound(raw.size()));
+  ZSTD_inBuffer in{raw.data(), raw.size(), 0};
+  ZSTD_outBuffer out{frame.data(), frame.size(), 0};
+  EXPECT_EQ(ZSTD_compressStream2(context, &out, &in, ZSTD_e_continue), 0u);
+  EXPECT_EQ(ZSTD_compressStream2(context, &out, &in, ZSTD_e_end), 0u);
+  ZSTD_freeCCtx(context);
+  frame.resize(out.pos);
+  return frame;
+}
+
+FileBytes RawIndex(const Sample& sample) {
+  FileBytes raw;
+  EncodeIndex(sample.index, &raw);
+  return raw;
+}
+
+// FullSample with its index stored in this frame.
+FileBytes WithFrame(const FileBytes& frame, uint64_t claimed_raw_bytes) {
+  const Sample sample = FullSample();
+  Footer footer = FooterOf(sample.header, RawIndex(sample), IndexCoding::kZstd, frame);
+  footer.raw_bytes = claimed_raw_bytes;
+  return Assemble(sample.header, sample.payloads, frame, footer);
+}
+
+TEST(HostileTest, LengthsOfTheIndexAreNotBelieved) {
+  const FileBytes index(20);
+  for (IndexCoding coding : {IndexCoding::kPlain, IndexCoding::kZstd}) {
+    for (uint64_t claim : {uint64_t{1} << 29, uint64_t{1} << 60, ~uint64_t{0}}) {
+      Footer footer = FooterOf(kHeader, index, coding, index);
+      footer.raw_bytes = claim;
+      ExpectError(Assemble(kHeader, {}, index, footer), ErrorKind::kCorrupt, "index");
+      footer = FooterOf(kHeader, index, coding, index);
+      footer.stored_bytes = claim;
+      ExpectError(Assemble(kHeader, {}, index, footer), ErrorKind::kCorrupt, "larger");
+    }
+  }
+}
+
+TEST(HostileTest, FramesMustHoldWhatTheyClaim) {
+  const FileBytes raw = RawIndex(FullSample());
+  FileBytes frame = Compress(raw, 20);
+  ASSERT_TRUE(OpenBytes(WithFrame(frame, raw.size())));
+  ExpectError(WithFrame(frame, raw.size() - 1), ErrorKind::kCorrupt, "damaged");
+  ExpectError(WithFrame(frame, raw.size() + 1), ErrorKind::kCorrupt, "damaged");
+  ExpectError(WithFrame({}, 0), ErrorKind::kCorrupt, "damaged");
+  FileBytes longer = frame;
+  longer.push_back(std::byte{0});
+  ExpectError(WithFrame(longer, raw.size()), ErrorKind::kCorrupt, "damaged");
+  frame.pop_back();
+  ExpectError(WithFrame(frame, raw.size()), ErrorKind::kCorrupt, "damaged");
+}
+
+TEST(HostileTest, BombsDoNotGoOff) {
+  const FileBytes zeros(64 << 20);
+  const FileBytes bomb = Compress(zeros, 20);
+  ExpectError(WithFrame(bomb, zeros.size()), ErrorKind::kCorrupt, "impossibly well compressed");
+  ExpectError(WithFrame(bomb, 100 * bomb.size()), ErrorKind::kCorrupt, "damaged");
+}
+
+TEST(HostileTest, LargeWindowsAreRefused) {
+  const FileBytes raw = RawIndex(FullSample());
+  ExpectError(WithFrame(Compress(raw, 27), raw.size()), ErrorKind::kCorrupt, "damaged");
+}
+
+// An index of one tensor whose counts are what a hostile writer likes.
+struct Claims {
+  uint32_t metadata = 0;
+  uint32_t tensors = 1;
+  uint64_t dimension = 0;
+  uint16_t metrics = 0;
+  uint8_t dtype = 0;
+  uint8_t role = 0;
+  uint8_t storage = 0;
+};
+
+FileBytes IndexOf(const Claims& claims, size_t extra_in_record = 0, size_t extra_in_index = 0) {
+  FileBytes record;
+  ByteWriter r(&record);
+  for (int text = 0; text < 3; ++text) r.Int(uint16_t{0});
+  for (uint8_t code : {claims.dtype, claims.role, claims.storage, uint8_t{0}}) r.Int(code);
+  r.Int(uint32_t{0});  // base_tensor
+  r.Int(uint32_t{0});  // same_as
+  r.Int(uint64_t{0});  // data_offset
+  r.Int(uint16_t{1});
+  r.Int(claims.dimension);
+  r.Int(claims.metrics);
+  record.resize(record.size() + extra_in_record, std::byte{0xee});
+  FileBytes index;
+  ByteWriter out(&index);
+  out.Int(uint32_t{1});  // block_bytes
+  out.Int(uint16_t{0});  // profile
+  out.Int(claims.metadata);
+  out.Int(uint8_t{0});  // no base
+  out.Int(claims.tensors);
+  out.Int(static_cast<uint32_t>(record.size()));
+  out.Raw(record);
+  index.resize(index.size() + extra_in_index, std::byte{0xee});
+  return index;
+}
+
+TEST(HostileTest, CountsInTheIndexAreNotBelieved) {
+  const auto expect_corrupt = [](const Claims& claims, const char* message) {
+    ExpectError(Forge(kHeader, {}, IndexOf(claims)), ErrorKind::kCorrupt, message);
+  };
+  expect_corrupt({.metadata = ~0u}, "ends inside its first fields");
+  expect_corrupt({.tensors = ~0u}, "ends inside the record of tensor 1");
+  expect_corrupt({.dimension = uint64_t{1} << 40}, "ends inside the block table");
+  expect_corrupt({.dimension = uint64_t{1} << 63}, "no possible size");
+  expect_corrupt({.metrics = 65535}, "ends inside the record of tensor 0");
+}
+
+TEST(HostileTest, EveryCutIndexIsCorrupt) {
+  const Sample sample = FullSample();
+  const FileBytes raw = RawIndex(sample);
+  for (size_t size = 0; size < raw.size(); ++size) {
+    ExpectError(Forge(sample.header, sample.payloads, Bytes(raw).first(size)), ErrorKind::kCorrupt,
+                "");
+  }
+}
+
+TEST(NewerVersionTest, AddedFieldsAreIgnored) {
+  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}))));
+  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, 7, 0))));
+  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, 0, 7))));
+}
+
+TEST(NewerVersionTest, UnknownCodesAskForAnUpgrade) {
+  const auto expect_newer = [](const Claims& claims, const char* message) {
+    ExpectError(Forge(kHeader, {}, IndexOf(claims)), ErrorKind::kNewerVersion, message);
+  };
+  expect_newer({.dtype = 23}, "dtype 23 of tensor '' is unknown to this version: upgrade bitsnap");
+  expect_newer({.role = 5}, "role 5");
+  expect_newer({.storage = 3}, "storage 3");
+}
+
+// `file` with one byte of header or footer replaced and their checksum made right again.
+FileBytes Patch(FileBytes file, size_t piece, size_t covered, size_t offset, uint8_t value) {
+  file[piece + offset] = static_cast<std::byte>(value);
+  const uint64_t checksum = Checksum64(Bytes(file).subspan(piece, covered));
+  std::memcpy(file.data() + piece + covered, &checksum, sizeof(checksum));
+  return file;
+}
+
+TEST(NewerVersionTest, HeaderAndFooter) {
+  const FileBytes file = *WriteSample(FullSample());
+  const auto header = [&](size_t offset, uint8_t value) {
+    return Patch(file, 0, 56, offset, value);
+  };
+  const auto footer = [&](size_t offset, uint8_t value) {
+    return Patch(file, file.size() - kFooterBytes, 48, offset, value);
+  };
+  ExpectError(header(8, 2), ErrorKind::kNewerVersion, "format version 2");
+  ExpectError(footer(44, 2), ErrorKind::kNewerVersion, "format version 2");
+  ExpectError(footer(40, 2), ErrorKind::kNewerVersion, "index coding 2");
+  ExpectError(header(8, 0), ErrorKind::kCorrupt, "version 0");
+  ExpectError(footer(44, 0), ErrorKind::kCorrupt, "version 0");
+  ExpectError(header(20, 1), ErrorKind::kCorrupt, "reserved");
+  ExpectError(header(55, 1), ErrorKind::kCorrupt, "reserved");
+  ExpectError(footer(41, 1), ErrorKind::kCorrupt, "reserved");
+  ExpectError(header(12, 9), ErrorKind::kCorrupt, "rank 9 in a world of 4");
+}
+
+}  // namespace
+}  // namespace bitsnap
