@@ -1,0 +1,106 @@
+// Saving on a disk that fails at every single operation in turn, and one that loses power there.
+#include <gtest/gtest.h>
+
+#include "io/fault.h"
+#include "io/memory.h"
+#include "store/store_test_util.h"
+
+namespace bitsnap {
+namespace {
+
+using namespace testing_util;
+
+struct FaultCase {
+  ErrorKind kind;
+  bool short_write;
+  bool lasting;
+};
+
+class StoreFaultTest : public testing::TestWithParam<FaultCase> {
+ protected:
+  // Small tensors keep the loops over all operations short.
+  const Contents first_ = SmallState(1, 3000);
+  const Contents second_ = Step(first_, 2);
+};
+
+// Everything below the root, to be compared.
+std::vector<std::string> Tree(FileSystem& fs, const std::filesystem::path& path) {
+  std::vector<std::string> paths;
+  const auto names = fs.List(path);
+  for (const std::string& name : *names) {
+    paths.push_back(path / name);
+    if (*fs.Type(path / name) == FileType::kDirectory) {
+      for (std::string& below : Tree(fs, path / name)) paths.push_back(std::move(below));
+    }
+  }
+  return paths;
+}
+
+TEST_P(StoreFaultTest, AFailedSaveLeavesTheStoreWholeAndTheNextOneWorks) {
+  for (uint64_t at = 1;; ++at) {
+    MemoryFileSystem memory;
+    FaultFileSystem fs(&memory);
+    Store store = *Store::OpenOrCreate("/s", &fs);
+    ASSERT_TRUE(Save(store, first_, {.step = 1}));
+    const auto tree_before = Tree(memory, "/s");
+
+    fs.Set(Fault{at, GetParam().kind, GetParam().short_write, GetParam().lasting});
+    const auto report = Save(store, second_, {.step = 2});
+    const bool all_done = fs.operations() < at;
+    fs.Set({});
+    if (!report) {
+      EXPECT_FALSE(report.error().message.empty());
+      // A lasting fault also stops the cleaning up, and one after the rename finds the file there.
+      if (!GetParam().lasting && !store.OpenStep(2)) {
+        EXPECT_EQ(Tree(memory, "/s"), tree_before) << "operation " << at;
+      }
+    } else {
+      ExpectStep(store, 2, second_);
+    }
+    ExpectStep(store, 1, first_);
+    ASSERT_TRUE(Save(store, second_, {.step = 2, .overwrite = true})) << "operation " << at;
+    ExpectStep(store, 2, second_);
+    for (const std::string& path : Tree(memory, "/s/step-00000002")) {
+      EXPECT_EQ(path.find(".tmp-"), std::string::npos) << path;
+    }
+    if (all_done) break;
+    ASSERT_LT(at, 1000u);
+  }
+}
+
+TEST_P(StoreFaultTest, APowerCutNeverTakesWhatWasReportedDurable) {
+  for (uint64_t at = 1;; ++at) {
+    MemoryFileSystem memory;
+    FaultFileSystem fs(&memory);
+    ASSERT_TRUE(memory.CreateDirectory("/s"));
+    ASSERT_TRUE(memory.SyncDirectory("/"));
+    Store store = *Store::Open("/s", &fs);
+    ASSERT_TRUE(Save(store, first_, {.step = 1}));
+    fs.Set(Fault{at, ErrorKind::kIo, GetParam().short_write, true});
+    const bool durable = Save(store, second_, {.step = 2}).has_value();
+    const bool all_done = fs.operations() < at;
+    fs.Set({});
+    memory.PowerCut();
+
+    ExpectStep(store, 1, first_);
+    if (durable) ExpectStep(store, 2, second_);
+    const auto step = store.RestoreNewest(0, [&](const Snapshot& snapshot) -> Result<void> {
+      const auto got = ReadAll(snapshot);
+      if (!got) return tl::make_unexpected(got.error());
+      ExpectSame(*got, snapshot.step() == 1 ? first_ : second_);
+      return {};
+    });
+    ASSERT_TRUE(step) << step.error().message;
+    if (all_done) break;
+    ASSERT_LT(at, 1000u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, StoreFaultTest,
+                         testing::Values(FaultCase{ErrorKind::kIo, false, false},
+                                         FaultCase{ErrorKind::kIo, true, true},
+                                         FaultCase{ErrorKind::kOutOfSpace, true, false},
+                                         FaultCase{ErrorKind::kOutOfSpace, false, true}));
+
+}  // namespace
+}  // namespace bitsnap
