@@ -1,0 +1,48 @@
+#include "cli/command.h"
+
+#include "cli/interrupt.h"
+
+namespace bitsnap::cli {
+
+namespace {
+
+constexpr char kExitCodes[] =
+    "Exit codes:\n"
+    "  0 done               3 I/O, a full disk or too little memory\n"
+    "  1 failed to verify   4 corrupt, truncated or written by a newer version\n"
+    "  2 usage              5 the base of a delta is missing or was replaced\n"
+    "  130 interrupted (128 + signal); the store is as it was\n";
+
+}  // namespace
+
+int ExitCodeOf(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kInvalidArgument:
+    case ErrorKind::kNotFound:
+    case ErrorKind::kAlreadyExists:
+      return kUsage;
+    case ErrorKind::kCorrupt:
+    case ErrorKind::kTruncated:
+    case ErrorKind::kNewerVersion:
+      return kBadData;
+    case ErrorKind::kMissingBase:
+      return kNoBase;
+    case ErrorKind::kOutOfSpace:
+    case ErrorKind::kOutOfMemory:
+    case ErrorKind::kIo:
+      return kIoFailure;
+    case ErrorKind::kCancelled:
+      return 128 + InterruptingSignal();
+  }
+  return kIoFailure;
+}
+
+CLI::App* AddSubcommand(CLI::App& app, Command& command, const std::string& name,
+                        const std::string& description, const std::string& examples) {
+  CLI::App* subcommand = app.add_subcommand(name, description);
+  subcommand->add_flag("--json", command.json, "Print one JSON document on stdout");
+  subcommand->footer("Examples:\n" + examples + "\n" + kExitCodes);
+  return subcommand;
+}
+
+}  // namespace bitsnap::cli

@@ -1,0 +1,64 @@
+// The `bitsnap` command: parses the command line, runs the subcommand, turns its error into text,
+// JSON and an exit code.
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+
+#include "cli/command.h"
+#include "cli/format.h"
+#include "cli/interrupt.h"
+#include "cli/json.h"
+
+namespace bitsnap::cli {
+namespace {
+
+int Report(const Error& error, bool json) {
+  if (json) PrintJson({{"error", ErrorJson(error)}});
+  Note(error.message);
+  return ExitCodeOf(error.kind);
+}
+
+int RunCommand(int argc, char** argv) {
+  CLI::App app("Small, fast, crash-proof checkpoints of training runs");
+  app.set_version_flag("--version", "bitsnap " BITSNAP_VERSION);
+  app.require_subcommand(1);
+  app.footer("`bitsnap SUBCOMMAND --help` has examples and exit codes.");
+  Command command;
+  for (const auto add : {AddSave, AddRestore, AddLs, AddInspect, AddVerify}) add(app, command);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
+    const auto chosen = app.get_subcommands();
+    const std::string name = chosen.empty() ? "" : " " + chosen.front()->get_name();
+    // The flag itself may stand after what could not be parsed.
+    const bool json =
+        std::any_of(argv, argv + argc, [](std::string_view text) { return text == "--json"; });
+    return Report({ErrorKind::kInvalidArgument,
+                   std::string(error.what()) + "; see `bitsnap" + name + " --help`"},
+                  json);
+  }
+  const Result<ExitCode> result = command.run(command.json);
+  return result ? *result : Report(result.error(), command.json);
+}
+
+}  // namespace
+}  // namespace bitsnap::cli
+
+int main(int argc, char** argv) {
+  using namespace bitsnap::cli;
+  CatchSignals();
+  int code;
+  try {
+    code = RunCommand(argc, argv);
+  } catch (const std::exception& error) {  // out of memory, or stdout gone
+    Note(error.what());
+    code = kIoFailure;
+  }
+  if (std::fflush(stdout) != 0) {
+    Note("cannot write to stdout");
+    code = kIoFailure;
+  }
+  return code;
+}
