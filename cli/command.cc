@@ -8,10 +8,13 @@ namespace {
 
 constexpr char kExitCodes[] =
     "Exit codes:\n"
-    "  0 done               3 I/O, a full disk or too little memory\n"
-    "  1 failed to verify   4 corrupt, truncated or written by a newer version\n"
-    "  2 usage              5 the base of a delta is missing or was replaced\n"
-    "  130 interrupted (128 + signal); the store is as it was\n";
+    "  0    done\n"
+    "  1    verification failed\n"
+    "  2    usage: bad arguments, a step that exists, no such store, step, rank or tensor\n"
+    "  3    I/O, a full disk or too little memory\n"
+    "  4    corrupt, truncated or written by a newer version\n"
+    "  5    the base of a delta is missing or was replaced\n"
+    "  130  interrupted (128 + signal); nothing is left behind\n";
 
 }  // namespace
 

@@ -6,19 +6,6 @@
 
 namespace bitsnap::cli {
 
-namespace {
-
-// When steps are there but none is readable, the newest one's trouble is what to tell, and its kind
-// is what the exit code should be.
-Error NothingLeft(const Error& error, const std::vector<PassedOver>& passed_over) {
-  if (error.kind != ErrorKind::kNotFound || passed_over.empty()) return error;
-  return {passed_over.front().error.kind,
-          fmt::format("{} (newest: step {}: {})", error.message, passed_over.front().step,
-                      passed_over.front().error.message)};
-}
-
-}  // namespace
-
 Result<std::vector<PassedOver>> WithSnapshot(
     const std::filesystem::path& store, std::optional<uint64_t> step, uint32_t rank,
     const std::function<Result<void>(const Snapshot&)>& use) {
@@ -37,7 +24,7 @@ Result<std::vector<PassedOver>> WithSnapshot(
   for (const PassedOver& passed : passed_over) {
     Note(fmt::format("passed over step {}: {}", passed.step, passed.error.message));
   }
-  if (!used) return tl::make_unexpected(NothingLeft(used.error(), passed_over));
+  if (!used) return tl::make_unexpected(used.error());
   return passed_over;
 }
 

@@ -1,0 +1,246 @@
+"""The bitsnap command on bad input: one clear message, the right exit code, the store unharmed."""
+
+import contextlib
+import os
+import random
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from command import BINARY, bitsnap, bitsnap_json, files_of, rank_file, write_safetensors
+
+USAGE, IO, CORRUPT, NO_BASE = 2, 3, 4, 5
+
+
+def noise(seed, size=200_000):
+    return {"model.w": ("F16", [size // 2], random.Random(seed).randbytes(size))}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "in.safetensors"
+    write_safetensors(path, noise(1))
+    return path
+
+
+@pytest.fixture
+def store(tmp_path, file):
+    """Step 1 stands alone, step 2 leans on it."""
+    for step in (1, 2):
+        bitsnap("save", tmp_path / "store", file, "--step", step)
+    assert bitsnap_json("ls", tmp_path / "store")[1]["base_step"] == 1
+    return tmp_path / "store"
+
+
+def refused(*args, code, says, store=None):
+    """The error is told for people and for programs, and the store stays as it was."""
+    before = files_of(store) if store else None
+    text = bitsnap(*args, code=code)
+    assert says in text.stderr and text.stdout == "" and len(text.stderr.splitlines()) == 1
+    told = bitsnap_json(*args, code=code)
+    assert says in told["error"]["message"] and told["error"]["kind"]
+    assert before == (files_of(store) if store else None)
+
+
+@contextlib.contextmanager
+def mounted(folder, options):
+    """A RAM disk, where this user may mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("may not mount a RAM disk here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    "args, says",
+    [
+        ([], "subcommand is required"),
+        (["frobnicate"], "frobnicate"),
+        (["save", "s", "f"], "--step is required"),
+        (["save", "s", "f", "--step", "-1"], "'-1' is not a whole number"),
+        (["save", "s", "f", "--step", "1e3"], "'1e3' is not a whole number"),
+        (["save", "s", "f", "--step", "0x10"], "'0x10' is not a whole number"),
+        (["save", "s", "f", "--step", "18446744073709551616"], "is not a whole number"),
+        (["save", "s", "f", "--step", "1", "--rank", "4294967296"], "is not a whole number"),
+        (["save", "s", "f", "--step", "1", "--profile", "best"], "best"),
+        (["save", "s", "f", "--step", "1", "--base", "newest"], "auto, none or a step"),
+        (["save", "s", "f", "--step", "1", "--fast"], "--fast"),
+        (["restore", "s"], "output is required"),
+        (["verify"], "STORE is required"),
+        (["ls", "s", "extra"], "extra"),
+    ],
+)
+def test_usage(args, says):
+    refused(*args, code=USAGE, says=says)
+
+
+def test_there_is_no_such_thing(store, file, tmp_path):
+    out = tmp_path / "out.safetensors"
+    refused("ls", tmp_path / "nowhere", code=USAGE, says="nowhere: no such store")
+    refused("save", tmp_path / "new", tmp_path / "no.safetensors", "--step", 1, code=USAGE, says="no.")
+    assert not (tmp_path / "new").exists()
+    refused("restore", store, "--step", 7, "-o", out, code=USAGE, says="step-00000007")
+    refused("restore", store, "--rank", 3, "-o", out, code=USAGE, says="no rank 3")
+    refused("verify", store, "--step", 7, code=USAGE, says="step-00000007")
+    refused("inspect", store, "--step", 7, code=USAGE, says="step-00000007")
+    (tmp_path / "empty").mkdir()
+    refused("restore", tmp_path / "empty", "-o", out, code=USAGE, says="no snapshot")
+    assert not out.exists()
+
+
+def test_store_is_a_file(file, tmp_path):
+    refused("save", file, file, "--step", 1, code=USAGE, says="a store is a directory")
+    refused("ls", file, code=USAGE, says="a store is a directory")
+
+
+def test_step_exists(store, file):
+    refused("save", store, file, "--step", 2, code=USAGE, says="saved already", store=store)
+    write_safetensors(file, noise(2))
+    bitsnap("save", store, file, "--step", 2, "--overwrite")
+    assert bitsnap_json("verify", store)["sound"]
+
+
+def test_wrong_world_size(store, file):
+    for rank in ("--rank", 2, "--world-size", 2), ("--world-size", 0), ("--rank", 1):
+        refused("save", store, file, "--step", 3, *rank, code=USAGE, says="rank", store=store)
+    args = ("--rank", 1, "--world-size", 2)
+    refused("save", store, file, "--step", 2, *args, code=USAGE, says="1 rank", store=store)
+
+
+def test_base_that_cannot_be(store, file):
+    for base, says, code in ((9, "step 9", NO_BASE), (3, "its own base", USAGE), (2, "leans", USAGE)):
+        refused("save", store, file, "--step", 3, "--base", base, code=code, says=says, store=store)
+
+
+def test_missing_base(store, tmp_path):
+    for path in (rank_file(store, 1), *store.glob("step-00000002/*base*")):
+        path.unlink()
+    out = tmp_path / "out.safetensors"
+    refused("restore", store, "--step", 2, "-o", out, code=NO_BASE, says="base, step 1")
+    assert bitsnap_json("verify", store, code=1)["broken"][-1]["kind"] == "missing base"
+    assert bitsnap("restore", store, "-o", out, code=NO_BASE).stdout == ""
+
+
+def test_replaced_base(store, file, tmp_path):
+    for path in store.glob("step-00000002/*base*"):
+        path.unlink()
+    write_safetensors(file, noise(3))
+    bitsnap("save", store, file, "--step", 1, "--overwrite")
+    refused("restore", store, "--step", 2, "-o", tmp_path / "o", code=NO_BASE, says="replaced")
+
+
+@pytest.fixture
+def two_bases(store, file):
+    """Steps 2 and 3 that each stand alone."""
+    shutil.rmtree(store)
+    for step in (2, 3):
+        bitsnap("save", store, file, "--step", step, "--base", "none")
+    return store
+
+
+def flip_a_byte(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, cut, empty])
+def test_damaged_snapshot(two_bases, tmp_path, damage):
+    damage(rank_file(two_bases, 3))
+    out = tmp_path / "out.safetensors"
+    refused("restore", two_bases, "--step", 3, "-o", out, code=CORRUPT, says="rank-00000-of-00001")
+    assert not list(tmp_path.glob("*out.safetensors*"))
+    broken = bitsnap_json("verify", two_bases, code=1)["broken"]
+    assert [entry["step"] for entry in broken] == [3] and broken[0]["kind"] in ("corrupt", "truncated")
+    assert "step 3: " in bitsnap("verify", two_bases, code=1).stdout
+    # Without --step the newest sound one comes, and what was passed over is told.
+    told = bitsnap_json("restore", two_bases, "-o", out)
+    assert told["step"] == 2 and told["passed_over"][0]["step"] == 3
+    assert "passed over step 3" in bitsnap("restore", two_bases, "-o", out).stderr
+
+
+def test_nothing_sound_left(two_bases, tmp_path):
+    for step in (2, 3):
+        cut(rank_file(two_bases, step))
+    out = tmp_path / "out.safetensors"
+    assert "none of its 2 step" in bitsnap("restore", two_bases, "-o", out, code=CORRUPT).stderr
+    assert not out.exists()
+
+
+def header(text):
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        struct.pack("<Q", 2**63) + b"{}",
+        header(b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}') + b"abc",
+        header(b"[" * 100_000),
+        header(b'{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}'),
+        header(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
+               b'"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}') + b"x",
+        header(b'{"\xff":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}') + b"x",
+    ],
+    ids=["empty", "2^63", "cut", "nested", "overflow", "duplicate", "not-utf-8"],
+)
+def test_bad_safetensors(tmp_path, content):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(content)
+    args = ("save", tmp_path / "store", bad, "--step", 1)
+    refused(*args, code=CORRUPT, says="bad.safetensors")
+    assert not (tmp_path / "store").exists()
+
+
+def test_full_disk(tmp_path, file):
+    with mounted(tmp_path / "small", "size=300k") as disk:
+        bitsnap("save", disk / "store", file, "--step", 1, "--base", "none")
+        args = ("save", disk / "store", file, "--step", 2, "--base", "none")
+        refused(*args, code=IO, says="step-00000002", store=disk / "store")
+        refused("restore", disk / "store", "-o", disk / "out", code=IO, says="out")
+        assert not list(disk.glob("*out*"))
+        assert bitsnap_json("verify", disk / "store")["sound"]
+
+
+def test_read_only_store(tmp_path, file, store):
+    with mounted(tmp_path / "disk", "size=4m") as disk:
+        shutil.copytree(store, disk / "store")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        args = ("save", disk / "store", file, "--step", 3)
+        refused(*args, code=IO, says="step-00000003", store=disk / "store")
+        refused("save", disk / "new", file, "--step", 3, code=IO, says="new")
+        bitsnap("restore", disk / "store", "-o", tmp_path / "out.safetensors")
+
+
+def test_output_that_cannot_be_written(store, tmp_path):
+    """Trouble with the output is no reason to pass over a sound step."""
+    refused("restore", store, "-o", tmp_path / "no/such/folder", code=USAGE, says="folder")
+    assert "passed over" not in bitsnap("restore", store, "-o", tmp_path / "no/such", code=USAGE).stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_stdout_that_is_full(store):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BINARY, "ls", store], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == IO and "stdout" in result.stderr
+
+
+def test_names_do_not_reach_the_terminal_raw(tmp_path):
+    write_safetensors(tmp_path / "f", {"evil\u001b[31m": ("U8", [1], b"x")})
+    bitsnap("save", tmp_path / "store", tmp_path / "f", "--step", 1)
+    assert "\u001b" not in bitsnap("inspect", tmp_path / "store").stdout
