@@ -18,6 +18,13 @@ int Report(const Error& error, bool json) {
   return ExitCodeOf(error.kind);
 }
 
+// CLI11 would only say that a subcommand is required.
+std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining();
+  const bool no_subcommand = app.get_subcommands().empty() && !unknown.empty();
+  return no_subcommand ? "no subcommand or option " + unknown.front() : error.what();
+}
+
 int RunCommand(int argc, char** argv) {
   CLI::App app("Small, fast, crash-proof checkpoints of training runs");
   app.set_version_flag("--version", "bitsnap " BITSNAP_VERSION);

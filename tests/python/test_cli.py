@@ -1,5 +1,6 @@
 """The bitsnap command on good input: what goes in comes out, and what it tells is true."""
 
+import json
 import math
 import random
 
@@ -86,7 +87,7 @@ def test_sharded_input(tmp_path):
         write_safetensors(tmp_path / f"model-{i}.safetensors", shard)
     places = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(names)}
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(__import__("json").dumps({"metadata": {}, "weight_map": places}))
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
     bitsnap("save", tmp_path / "store", index, "--step", 1)
     bitsnap("restore", tmp_path / "store", "-o", tmp_path / "out.safetensors")
     assert read_safetensors(tmp_path / "out.safetensors") == tensors
@@ -131,7 +132,7 @@ def test_restore_takes_the_newest_or_the_asked_step(saved, tmp_path):
         assert told["step"] == step and told["passed_over"] == [] and told["tensors"] == 5
         expected = training_state(step)
         restored = load_file(out)
-        assert list(restored) == sorted(expected)
+        assert set(restored) == set(expected)
         assert all(torch.equal(restored[name], tensor) for name, tensor in expected.items())
 
 
