@@ -42,9 +42,8 @@ int RunCommand(int argc, char** argv) {
     // The flag itself may stand after what could not be parsed.
     const bool json =
         std::any_of(argv, argv + argc, [](std::string_view text) { return text == "--json"; });
-    return Report({ErrorKind::kInvalidArgument,
-                   std::string(error.what()) + "; see `bitsnap" + name + " --help`"},
-                  json);
+    const std::string message = WhatIsWrong(app, error) + "; see `bitsnap" + name + " --help`";
+    return Report({ErrorKind::kInvalidArgument, message}, json);
   }
   const Result<ExitCode> result = command.run(command.json);
   return result ? *result : Report(result.error(), command.json);
