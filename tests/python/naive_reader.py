@@ -1,0 +1,134 @@
+"""A second reader of .bsnap files, laid out like docs/format.md and written from it alone.
+
+Slow and plain on purpose: it shows that the document suffices. Raises AssertionError for a file
+that breaks the format.
+"""
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import xxhash
+import zstandard
+
+# Bits of an element, by the dtype's code.
+BITS = [8, 8, 8, 16, 16, 32, 32, 64, 64, 16, 16, 32, 64, 64, 128, 4, 6, 6, 8, 8, 8, 8, 8]
+BLOCKS, SAME_AS_BASE, SAME_AS_TENSOR = range(3)
+
+
+class Cursor:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def raw(self, size):
+        assert size <= len(self.data) - self.at, "ends early"
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def get(self, fields):
+        values = struct.unpack("<" + fields, self.raw(struct.calcsize("<" + fields)))
+        return values[0] if len(values) == 1 else values
+
+    def text(self):
+        return self.raw(self.get("H"))
+
+
+@dataclass
+class Snapshot:
+    step: int
+    rank: int
+    world_size: int
+    save_id: int
+    block_bytes: int
+    profile: bytes
+    metadata: bytes
+    base: tuple  # step, low and high half of the hash; None: stands alone
+    tensors: list  # of dicts
+    index_hash: tuple  # low and high half
+
+
+def read(path):
+    data = Path(path).read_bytes()
+    assert len(data) >= 128, "ends early"
+    header, footer = data[:64], data[-64:]
+    step, rank, world_size, save_id = read_header(header)
+    raw, index_start, index_hash = read_index_bytes(data, header, footer)
+    snapshot = parse_index(raw)
+    check_placement(snapshot.tensors, data, index_start)
+    snapshot.step, snapshot.rank = step, rank
+    snapshot.world_size, snapshot.save_id = world_size, save_id
+    snapshot.index_hash = index_hash
+    return snapshot
+
+
+def read_header(header):
+    c = Cursor(header)
+    assert c.raw(8) == b"\x89BSNAP\r\n"
+    version, rank, world_size, zero, step, save_id = c.get("IIIIQQ")
+    assert zero == 0 and c.raw(16) == bytes(16)
+    assert c.get("Q") == xxhash.xxh3_64_intdigest(header[:56])
+    assert version == 1 and rank < world_size
+    return step, rank, world_size, save_id
+
+
+def read_index_bytes(data, header, footer):
+    c = Cursor(footer)
+    stored_bytes, raw_bytes, stored_checksum, low, high = c.get("QQQQQ")
+    coding, *zeros, version, checksum = c.get("BBBBIQ")
+    assert c.raw(8) == b"BSNAPEND" and version == 1 and zeros == [0, 0, 0]
+    assert checksum == xxhash.xxh3_64_intdigest(footer[:48])
+    start = len(data) - 64 - stored_bytes
+    assert start >= 64
+    stored = data[start:-64]
+    assert stored_checksum == xxhash.xxh3_64_intdigest(stored)
+    raw = [bytes, zstandard.ZstdDecompressor().decompress][coding](stored)
+    assert len(raw) == raw_bytes
+    assert (high << 64 | low) == xxhash.xxh3_128_intdigest(header + raw)
+    return raw, start, (low, high)
+
+
+def parse_index(raw):
+    c = Cursor(raw)
+    block_bytes, profile = c.get("I"), c.text()
+    metadata = c.raw(c.get("I"))
+    base = c.get("QQQ") if c.get("B") else None
+    tensors = [parse_tensor(Cursor(c.raw(c.get("I"))), i) for i in range(c.get("I"))]
+    counts = [-(-t["bytes"] // block_bytes) if t["storage"] == BLOCKS else 0 for t in tensors]
+    columns = [[c.get(field) for _ in range(sum(counts))] for field in "BIQQ"]
+    rows = iter(zip(*columns))
+    end = 64
+    for tensor, count in zip(tensors, counts):
+        tensor["blocks"] = [next(rows) for _ in range(count)]
+        if count:
+            tensor["data_offset"] = (end + tensor["data_offset"]) % 2**64
+            end = tensor["data_offset"] + sum(size for _, size, _, _ in tensor["blocks"])
+    return Snapshot(0, 0, 0, 0, block_bytes, profile, metadata, base, tensors, None)
+
+
+def parse_tensor(c, number):
+    t = {"name": c.text(), "group": c.text(), "why": c.text()}
+    t["dtype"], t["role"], t["storage"], has_base, base = c.get("BBBBI")
+    t["base_tensor"] = (number + base) % 2**32 if has_base else None
+    t["same_as"], t["data_offset"] = c.get("IQ")
+    t["shape"] = [c.get("Q") for _ in range(c.get("H"))]
+    t["error"] = [(c.text(), c.get("d")) for _ in range(c.get("H"))]
+    bits = BITS[t["dtype"]] * prod(t["shape"])
+    assert bits % 8 == 0
+    t["bytes"] = bits // 8
+    return t
+
+
+def check_placement(tensors, data, index_start):
+    end = 64
+    with_blocks = [t for t in tensors if t["blocks"]]
+    size = lambda t: sum(block[1] for block in t["blocks"])
+    for tensor in sorted(with_blocks, key=lambda t: (t["data_offset"], size(t))):
+        assert tensor["data_offset"] == end
+        tensor["payloads"] = []
+        for _, coded_bytes, coded_checksum, _ in tensor["blocks"]:
+            payload = data[end : end + coded_bytes]
+            assert coded_checksum == xxhash.xxh3_64_intdigest(payload)
+            tensor["payloads"].append(payload)
+            end += coded_bytes
+    assert end == index_start
