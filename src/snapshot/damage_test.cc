@@ -49,6 +49,20 @@ TEST(DamageTest, EveryFlippedBitIsSeenInACompressedIndex) {
   ExpectEveryFlipToBeSeen(file);
 }
 
+TEST(DamageTest, AFlippedByteIsSeenInAnySnapshot) {
+  for (uint64_t seed = 0; seed < 500; ++seed) {
+    FileBytes file = *WriteSample(RandomSample(seed));
+    std::mt19937_64 random(seed);
+    for (int flips = 0; flips < 10; ++flips) {
+      std::byte& byte = file[random() % file.size()];
+      const std::byte before = byte;
+      byte ^= static_cast<std::byte>(1 + random() % 255);
+      ASSERT_FALSE(ReadAll(file)) << seed << ": byte " << &byte - file.data();
+      byte = before;
+    }
+  }
+}
+
 TEST(DamageTest, AFileCutAnywhereIsTruncated) {
   const FileBytes file = *WriteSample(FullSample());
   for (size_t size = 0; size < file.size(); ++size) {

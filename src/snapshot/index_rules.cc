@@ -14,6 +14,8 @@ namespace {
 
 using Fault = std::optional<std::string>;
 
+constexpr size_t kShownBytes = 256;  // of a name that may be the fault
+
 bool SameSize(const TensorRecord& a, const TensorRecord& b) {
   return a.info.dtype == b.info.dtype &&
          TensorBytes(a.info.dtype, a.info.shape) == TensorBytes(b.info.dtype, b.info.shape);
@@ -125,7 +127,7 @@ Fault FindFault(const SnapshotIndex& index, uint64_t payload_end) {
   for (size_t i = 0; i < index.tensors.size(); ++i) {
     const std::string& name = index.tensors[i].info.name;
     if (const Fault fault = FaultOfTensor(index, i)) {
-      return fmt::format("tensor '{}' {}", name.substr(0, kMaxLength), *fault);
+      return fmt::format("tensor '{}' {}", name.substr(0, kShownBytes), *fault);
     }
     if (!names.insert(name).second) return fmt::format("two tensors are named '{}'", name);
   }

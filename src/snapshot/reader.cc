@@ -28,6 +28,22 @@ Result<std::vector<std::byte>> ReadBytes(const ReadableFile& file, uint64_t offs
   return bytes;
 }
 
+Result<void> CheckSize(uint64_t file_bytes) {
+  if (file_bytes >= kHeaderBytes + kFooterBytes) return {};
+  return Fail(ErrorKind::kTruncated,
+              fmt::format("{} bytes are less than any snapshot has (interrupted write or copy?)",
+                          file_bytes));
+}
+
+// Also checks that the index fits between header and footer.
+Result<Footer> ParseFooterOf(uint64_t file_bytes, Bytes bytes) {
+  BITSNAP_ASSIGN(const Footer footer, ParseFooter(bytes));
+  if (footer.stored_bytes > std::min(file_bytes - kHeaderBytes - kFooterBytes, kMaxIndexBytes)) {
+    return Fail(ErrorKind::kCorrupt, "the index claims to be larger than it can be");
+  }
+  return footer;
+}
+
 // Puts the uncompressed index behind the header's bytes, where its hash includes them.
 Result<void> AppendIndex(const Footer& footer, Bytes stored, std::vector<std::byte>* header) {
   if (Checksum64(stored) != footer.stored_checksum) {
@@ -63,22 +79,12 @@ Result<SnapshotReader> SnapshotReader::Open(std::unique_ptr<ReadableFile> opened
   SnapshotReader reader;
   reader.file_ = std::move(opened);
   const ReadableFile& file = *reader.file_;
-  const auto fail = [&](ErrorKind kind, std::string message) {
-    return Named(file, Result<SnapshotReader>(Fail(kind, std::move(message))));
-  };
-  if (file.size() < kHeaderBytes + kFooterBytes) {
-    return fail(ErrorKind::kTruncated,
-                fmt::format("{} bytes are less than any snapshot has (interrupted write or copy?)",
-                            file.size()));
-  }
+  BITSNAP_TRY(Named(file, CheckSize(file.size())));
   BITSNAP_ASSIGN(std::vector<std::byte> hashed, ReadBytes(file, 0, kHeaderBytes));
   BITSNAP_ASSIGN(reader.header_, Named(file, ParseHeader(hashed)));
   const uint64_t index_end = file.size() - kFooterBytes;
   BITSNAP_ASSIGN(const auto footer_bytes, ReadBytes(file, index_end, kFooterBytes));
-  BITSNAP_ASSIGN(const Footer footer, Named(file, ParseFooter(footer_bytes)));
-  if (footer.stored_bytes > std::min(index_end - kHeaderBytes, kMaxIndexBytes)) {
-    return fail(ErrorKind::kCorrupt, "the index claims to be larger than it can be");
-  }
+  BITSNAP_ASSIGN(const Footer footer, Named(file, ParseFooterOf(file.size(), footer_bytes)));
   const uint64_t index_begin = index_end - footer.stored_bytes;
   BITSNAP_ASSIGN(const auto stored, ReadBytes(file, index_begin, footer.stored_bytes));
   BITSNAP_TRY(Named(file, AppendIndex(footer, stored, &hashed)));

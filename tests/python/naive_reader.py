@@ -7,7 +7,6 @@ that breaks the format.
 import struct
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import xxhash
 import zstandard
@@ -48,8 +47,7 @@ class Snapshot:
     index_hash: tuple  # low and high half
 
 
-def read(path):
-    data = Path(path).read_bytes()
+def read(data):
     assert len(data) >= 128, "ends early"
     header, footer = data[:64], data[-64:]
     step, rank, world_size, save_id = read_header(header)

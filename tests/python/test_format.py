@@ -9,8 +9,8 @@ import pytest
 import xxhash
 
 ROOT = Path(__file__).parents[2]
-TINY = ROOT / "tests/golden/v1-tiny.bsnap"
-FULL = ROOT / "tests/golden/v1-full.bsnap"
+TINY = (ROOT / "tests/golden/v1-tiny.bsnap").read_bytes()
+FULL = (ROOT / "tests/golden/v1-full.bsnap").read_bytes()
 
 
 def test_worked_example_is_the_golden_file():
@@ -21,7 +21,7 @@ def test_worked_example_is_the_golden_file():
         offset, digits = re.match(r"([0-9a-f]{3})  ((?:[0-9a-f]{2} ?)+)", line).groups()
         assert int(offset, 16) == len(data), line
         data += bytes.fromhex(digits)
-    assert bytes(data) == TINY.read_bytes()
+    assert bytes(data) == TINY
 
 
 def test_tiny():
@@ -67,12 +67,9 @@ def test_full():
 
 
 @pytest.mark.parametrize("golden", [TINY, FULL], ids=["tiny", "full"])
-def test_every_damaged_byte_is_seen(golden, tmp_path):
-    data = bytearray(golden.read_bytes())
-    damaged = tmp_path / "damaged.bsnap"
-    for i in range(len(data)):
-        data[i] ^= 1
-        damaged.write_bytes(data)
-        with pytest.raises((AssertionError, IndexError)):
-            naive_reader.read(damaged)
-        data[i] ^= 1
+def test_every_damaged_byte_is_seen(golden):
+    for i in range(len(golden)):
+        damaged = bytearray(golden)
+        damaged[i] ^= 1
+        with pytest.raises(AssertionError):
+            naive_reader.read(bytes(damaged))
