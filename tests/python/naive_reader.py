@@ -1,7 +1,7 @@
-"""A second reader of .bsnap files, laid out like docs/format.md and written from it alone.
+"""A second reader of .bsnap files, laid out like docs/format.md, without any of BitSnap's code.
 
-Slow and plain on purpose: it shows that the document suffices. Raises AssertionError for a file
-that breaks the format.
+Slow and plain on purpose: it holds document and library together. Raises AssertionError for a
+damaged file; of the document's other rules it checks only some.
 """
 
 import struct
