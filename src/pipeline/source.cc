@@ -137,7 +137,12 @@ Result<void> DecodeBlock(const SnapshotSource& source, size_t tensor, size_t blo
   const Place place = Resolve(source, tensor);
   BITSNAP_TRY(DecodePayload(source, place, block, out, workspace));
   const TensorRecord& record = place.file->index().tensors[place.tensor];
-  if (Checksum64(out) != record.blocks[block].raw_checksum) {
+  const BlockRecord& expected = record.blocks[block];
+  // Reading a raw block has compared its checksum already.
+  const uint64_t checksum = expected.codec == static_cast<uint8_t>(CodecId::kRaw)
+                                ? expected.coded_checksum
+                                : Checksum64(out);
+  if (checksum != expected.raw_checksum) {
     return CorruptTensor(*place.file, record,
                          fmt::format("block {} decodes to other bytes than were saved; restore an "
                                      "older step",
