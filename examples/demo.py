@@ -1,7 +1,9 @@
 """Trains the same model twice, kills one of the runs twice, and compares them bit for bit."""
 
 import argparse
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +12,8 @@ from pathlib import Path
 EXAMPLES = Path(__file__).resolve().parent
 SAVE_EVERY = 10
 SIGKILLED = -9
+# Threads that wait sleep instead of spinning: on a busy machine that is ten times faster.
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class Failed(Exception):
@@ -23,7 +27,8 @@ def run(title: str, folder: Path, *arguments: object, die_at: int | None = None)
     command += ["--save-every", SAVE_EVERY, *arguments]
     if die_at is not None:
         command += ["--die-at-step", die_at]
-    process = subprocess.Popen([str(word) for word in command], start_new_session=True)
+    words = [str(word) for word in command]
+    process = subprocess.Popen(words, env=ENVIRONMENT, start_new_session=True)
     try:
         code = process.wait()
     finally:
@@ -75,6 +80,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     for name in ("a", "b"):
         shutil.rmtree(options.out / name, ignore_errors=True)
