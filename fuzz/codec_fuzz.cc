@@ -76,7 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < sizeof(head)) return 0;
   std::memcpy(&head, data, sizeof(head));
   const Codec& codec = *AllCodecs()[head.codec % AllCodecs().size()];
-  const DType dtype = *DTypeFromCode(head.dtype % kDTypeCount);
+  const DType dtype = *DTypeFromCode(static_cast<uint8_t>(head.dtype % kDTypeCount));
   if (!codec.Supports(dtype)) return 0;
   const Bytes rest = std::as_bytes(std::span(data, size)).subspan(sizeof(head));
   DecodeAsPayload(codec, head, dtype, rest);

@@ -28,11 +28,10 @@ std::vector<DType> DTypesOf(const Codec& codec) {
 
 }  // namespace
 
-void ForEachBlock(const Codec& codec, std::span<const size_t> word_counts,
-                  const std::function<void(const Block&)>& body) {
+void ForEachSmallBlock(const Codec& codec, const std::function<void(const Block&)>& body) {
   for (DType dtype : DTypesOf(codec)) {
     for (Content content : kAllContents) {
-      for (size_t words : word_counts) {
+      for (size_t words : {1, 2, 3, 31, 65, 255, 256, 257}) {
         if (!codec.needs_base()) body(MakeBlock(dtype, content, std::nullopt, words));
         for (BaseMode mode : kAllBaseModes) body(MakeBlock(dtype, content, mode, words));
       }
@@ -40,19 +39,25 @@ void ForEachBlock(const Codec& codec, std::span<const size_t> word_counts,
   }
 }
 
-void ForEachWholeBlock(const Codec& codec, const std::function<void(const Block&)>& body) {
+void ForEachLargeBlock(const Codec& codec, size_t most_bytes,
+                       const std::function<void(const Block&)>& body) {
   for (DType dtype : DTypesOf(codec)) {
-    body(
-        MakeBlock(dtype, Content::kWeights, BaseMode::kFewChanged, kBlockBytes / WordBytes(dtype)));
+    for (Content content : {Content::kZeros, Content::kWeights, Content::kSpecials}) {
+      for (size_t words : {size_t{1003}, size_t{4099}, kBlockBytes / WordBytes(dtype)}) {
+        if (words * WordBytes(dtype) > most_bytes) continue;
+        body(MakeBlock(dtype, content, BaseMode::kFewChanged, words));
+      }
+    }
   }
 }
 
 std::optional<std::vector<std::byte>> EncodeBlock(const Codec& codec, const Block& block,
-                                                  Scratch& scratch, size_t limit) {
-  std::vector<std::byte> out(codec.EncodeBound(block.raw.size()));
-  const auto size = codec.Encode(block.context(), block.raw, limit, out, scratch);
+                                                  Scratch& scratch) {
+  static std::vector<std::byte> out;
+  const size_t bound = codec.EncodeBound(block.raw.size());
+  if (out.size() < bound) out.resize(bound);
+  const auto size = codec.Encode(block.context(), block.raw, SIZE_MAX, out, scratch);
   if (!size) return std::nullopt;
-  // A new buffer, so that the address sanitizer sees what reads past the end.
   return std::vector<std::byte>(out.begin(), out.begin() + *size);
 }
 

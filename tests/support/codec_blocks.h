@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -20,16 +19,18 @@ struct Block {
   BlockContext context() const { return {dtype, raw.size(), base}; }
 };
 
-// A block of `words` words for each dtype that the codec supports, each content and each way that a
-// base can differ, or none where the codec can do without.
-void ForEachBlock(const Codec& codec, std::span<const size_t> word_counts,
-                  const std::function<void(const Block&)>& body);
+// Blocks of 1 to 257 words for each dtype that the codec supports, each content and each way that a
+// base can differ, and with no base where the codec can do without.
+void ForEachSmallBlock(const Codec& codec, const std::function<void(const Block&)>& body);
 
-// A whole block of weights for each dtype, against a base with few changes.
-void ForEachWholeBlock(const Codec& codec, const std::function<void(const Block&)>& body);
+// Blocks from 1,003 words on, of at most `most_bytes` and kBlockBytes, for each dtype that the
+// codec supports.
+void ForEachLargeBlock(const Codec& codec, size_t most_bytes,
+                       const std::function<void(const Block&)>& body);
 
-// The coded bytes, of exactly their size; nullopt where Encode gives that.
+// The coded bytes, in a buffer of exactly their size, so that the address sanitizer sees what reads
+// past the end; nullopt where Encode gives that. One thread at a time.
 std::optional<std::vector<std::byte>> EncodeBlock(const Codec& codec, const Block& block,
-                                                  Scratch& scratch, size_t limit = SIZE_MAX);
+                                                  Scratch& scratch);
 
 }  // namespace bitsnap::test

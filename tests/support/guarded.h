@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -7,25 +8,33 @@
 
 namespace bitsnap::test {
 
-// A buffer whose surroundings tell whether anybody wrote outside it, at an odd address.
+// A buffer whose surroundings tell whether anybody wrote outside it, at an odd address. Reset keeps
+// the memory and what it holds: codecs ask for large buffers, and new ones would cost most of the
+// tests' time.
 class Guarded {
  public:
-  explicit Guarded(size_t size) : bytes_(size + 2 * kGuard, kFill), size_(size) {}
+  MutableBytes Reset(size_t size) {
+    size_ = size;
+    if (bytes_.size() < size + 2 * kGuard) bytes_.resize(size + 2 * kGuard, std::byte{0x11});
+    std::fill_n(bytes_.begin(), kGuard, kFill);
+    std::fill_n(bytes_.begin() + kGuard + size, kGuard, kFill);
+    return bytes();
+  }
 
   MutableBytes bytes() { return MutableBytes(bytes_).subspan(kGuard, size_); }
 
   bool intact() const {
-    for (size_t i = 0; i < kGuard; ++i) {
-      if (bytes_[i] != kFill || bytes_[kGuard + size_ + i] != kFill) return false;
-    }
-    return true;
+    const auto intact_from = [this](size_t at) {
+      return std::count(bytes_.begin() + at, bytes_.begin() + at + kGuard, kFill) == kGuard;
+    };
+    return intact_from(0) && intact_from(kGuard + size_);
   }
 
  private:
-  static constexpr size_t kGuard = 129;
+  static constexpr ptrdiff_t kGuard = 129;
   static constexpr std::byte kFill{0xa5};
   std::vector<std::byte> bytes_;
-  size_t size_;
+  size_t size_ = 0;
 };
 
 }  // namespace bitsnap::test
