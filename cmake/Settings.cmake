@@ -25,6 +25,8 @@ if(BITSNAP_SANITIZE)
   add_link_options(-fsanitize=${BITSNAP_SANITIZE})
 endif()
 
-# GCC 12 sees overlapping copies in plain string concatenations, hence -Wno-restrict.
+# GCC 12 sees overlapping copies in plain string concatenations, hence -Wno-restrict, which clang
+# does not know.
 set(BITSNAP_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-                     -Wno-missing-field-initializers -Wno-restrict -Werror)
+                     -Wno-missing-field-initializers $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+                     -Werror)
