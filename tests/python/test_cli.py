@@ -215,6 +215,7 @@ def test_verify(saved):
 def test_help_and_version():
     assert bitsnap("--version").stdout.startswith("bitsnap 0.")
     assert "restore" in bitsnap("--help").stdout
+    assert "subcommand is required; see `bitsnap --help`" in bitsnap(code=2).stderr
     for command in ("save", "restore", "ls", "inspect", "verify"):
         text = bitsnap(command, "--help").stdout
         assert "--json" in text and f"bitsnap {command} runs/a" in text and "Exit codes" in text

@@ -60,7 +60,6 @@ def mounted(folder, options):
 @pytest.mark.parametrize(
     "args, says",
     [
-        ([], "subcommand is required"),
         (["frobnicate"], "frobnicate"),
         (["save", "s", "f"], "--step is required"),
         (["save", "s", "f", "--step", "-1"], "'-1' is not a whole number"),
