@@ -215,8 +215,9 @@ class OptimizerState:
             )
 
     def finish(self, incoming: Incoming, stored: dict[str, Any]) -> None:
-        for name in self._parameters.keys() & stored["shapes"].keys():
-            self._finish_state(incoming, self._parameters[name], stored["state"].get(name))
+        for name, parameter in self._parameters.items():
+            if name in stored["shapes"]:
+                self._finish_state(incoming, parameter, stored["state"].get(name))
         for group, saved, _ in self._zip_groups(stored):
             group.update(incoming.decode(saved["options"]))
         # Lets the optimizer bring state of an older torch up to date, as load_state_dict() does.
