@@ -1,3 +1,4 @@
+import builtins
 from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
@@ -56,7 +57,7 @@ class Store:
         self,
         use: Callable[[Snapshot], Any],
         rank: int = 0,
-        passed_over: list[PassedOver] | None = None,
+        passed_over: builtins.list[PassedOver] | None = None,
     ) -> int:
         """Call `use` with the newest whole step and return its number.
 
@@ -64,7 +65,7 @@ class Store:
         disk, is appended to `passed_over`, and the next older one is tried. NotFound when no step
         is left. The snapshot is closed when `use` returns.
         """
-    def list(self) -> list[StepInfo]:
+    def list(self) -> builtins.list[StepInfo]:
         """All steps, oldest first, broken ones included."""
     def verify(
         self, step: int | None = None, threads: int = 0, progress: Progress | None = None

@@ -144,8 +144,8 @@ def test_closing_waits_for_reads_under_way(store, big):
 
     def use(snapshot):
         reading = threading.Event()
-        options = {"progress": lambda done, total: reading.set()}
-        threads.append(threading.Thread(target=snapshot.read_into, args=([("t", out)],), kwargs=options))
+        arguments = ([("t", out)], 0, lambda done, total: reading.set())
+        threads.append(threading.Thread(target=snapshot.read_into, args=arguments))
         threads[0].start()
         reading.wait(30)
 

@@ -68,7 +68,8 @@ def test_random_generators_go_on_where_they_were(tmp_path):
     ckpt.save(1, extra=states)
 
     def draw():
-        return torch.rand(3).tolist(), random.random(), np.random.rand(3).tolist(), generator.random()
+        numpy_draws = np.random.rand(3).tolist(), generator.random()
+        return torch.rand(3).tolist(), random.random(), numpy_draws
 
     expected = draw()
     ckpt.restore()

@@ -165,7 +165,8 @@ def test_several_modules_and_tensors_in_a_dict(tmp_path):
 
 def test_every_mismatch_is_listed_and_nothing_is_touched(tmp_path):
     ckpt = Checkpointer(tmp_path)
-    ckpt.save(7, model={"a": torch.ones(2, 3), "b": torch.ones(4), "c": torch.ones(1), "d": torch.ones(2)})
+    shapes = {"a": (2, 3), "b": (4,), "c": (1,), "d": (2,)}
+    ckpt.save(7, model={name: torch.ones(shape) for name, shape in shapes.items()})
     target = {
         "a": torch.zeros(3, 2),
         "b": torch.zeros(4, dtype=torch.float64),
@@ -207,6 +208,16 @@ def test_tensors_that_are_more_than_their_bytes_are_refused(tmp_path, kind):
     with pytest.raises(TypeError, match="model.t "):
         Checkpointer(tmp_path).save(1, model={"t": UNSUPPORTED[kind]()})
     assert not list(tmp_path.iterdir())
+
+
+def test_autograd_notices_that_weights_changed(tmp_path):
+    model = make_model(1)
+    ckpt = Checkpointer(tmp_path)
+    ckpt.save(1, model=model)
+    loss = model(torch.randn(8, 12)).sum()
+    ckpt.restore(model=model)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
 
 
 def test_lossy_profile_keeps_weights_exact(tmp_path):

@@ -1,12 +1,8 @@
-"""Optimizers: every kind, warm and fresh, with masters, by name and by order."""
-
-import subprocess
-import sys
-from pathlib import Path
+"""Optimizers: every kind, warm and fresh, by name and by order."""
 
 import pytest
 import torch
-from torch_training import bits_of, frozen, make_model, model_bits, optimizer_bits, train
+from torch_training import frozen, make_model, model_bits, optimizer_bits, train
 
 from bitsnap.torch import Checkpointer
 
@@ -97,7 +93,7 @@ def test_hyper_parameters_keep_value_and_type(tmp_path):
     ckpt = Checkpointer(tmp_path)
     ckpt.save(1, model=model, optimizer=optimizer)
     other = make_model(2)
-    restored = torch.optim.AdamW([{"params": other[0].parameters()}, {"params": other[3].parameters()}])
+    restored = torch.optim.AdamW([{"params": other[i].parameters()} for i in (0, 3)])
     ckpt.restore(model=other, optimizer=restored)
     for saved, live in zip(optimizer.param_groups, restored.param_groups):
         drop = lambda group: {k: group[k] for k in sorted(group) if k != "params"}  # noqa: E731
@@ -115,62 +111,6 @@ def test_tensor_hyper_parameters_stay_the_same_object(tmp_path):
     assert optimizer.param_groups[0]["lr"] is lr and lr.item() == 0.5
 
 
-class MixedPrecision:
-    """bf16 weights, and fp32 master weights that only the optimizer holds."""
-
-    def __init__(self, seed, split=False):
-        self.model = make_model(seed).to(torch.bfloat16)
-        # BatchNorm's statistics stay as they are: only parameters have masters.
-        self.masters = [p.detach().float().clone() for p in self.model.parameters()]
-        decay = [m for m in self.masters if m.ndim > 1]
-        plain = [m for m in self.masters if m.ndim == 1]
-        groups = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups if split else self.masters, lr=1e-3)
-
-    def train(self, steps):
-        for _ in range(steps):
-            self.model.zero_grad()
-            self.model(torch.randn(16, 12).bfloat16()).square().mean().backward()
-            for master, parameter in zip(self.masters, self.model.parameters()):
-                master.grad = parameter.grad.float()
-            self.optimizer.step()
-            with torch.no_grad():
-                for master, parameter in zip(self.masters, self.model.parameters()):
-                    parameter.copy_(master)
-
-    def bits(self):
-        masters = [bits_of(m) for m in self.masters]
-        return masters, model_bits(self.model), optimizer_bits(self.optimizer)
-
-
-@pytest.mark.parametrize("split", [False, True])
-def test_masters_are_saved_by_name_and_role(tmp_path, split):
-    run = MixedPrecision(1, split)
-    run.train(5)
-    ckpt = Checkpointer(tmp_path)
-    report = ckpt.save(
-        5, model=run.model, optimizer=run.optimizer, extra=torch.get_rng_state()
-    )
-    assert {"weight", "master", "exp_avg", "exp_avg_sq"} <= set(report.roles)
-    tensors = {t.name: t for t in ckpt.store.open_step(5).tensors}
-    for name, parameter in run.model.named_parameters():
-        for key, role in [("master", "master"), ("exp_avg", "exp_avg"), ("exp_avg_sq", "exp_avg_sq")]:
-            tensor = tensors[f"optimizer.state.{name}.{key}"]
-            assert (tensor.role, tensor.group, tensor.dtype) == (role, name, "F32")
-            assert tensor.shape == tuple(parameter.shape)
-        assert tensors[f"model.{name}"].role == "weight"
-        assert tensors[f"model.{name}"].group == name
-    other = MixedPrecision(2, split)
-    pointers = [m.data_ptr() for m in other.masters]
-    ckpt.restore(model=other.model, optimizer=other.optimizer)
-    assert other.bits() == run.bits()
-    assert [m.data_ptr() for m in other.masters] == pointers
-    for each in (run, other):
-        torch.set_rng_state(ckpt.extra)
-        each.train(5)
-    assert other.bits() == run.bits()
-
-
 def test_fp32_states_of_bf16_parameters_are_not_rounded(tmp_path):
     """Optimizer.load_state_dict() would cast them to the parameter's dtype."""
     parameter = torch.nn.Parameter(torch.ones(8, dtype=torch.bfloat16))
@@ -180,7 +120,7 @@ def test_fp32_states_of_bf16_parameters_are_not_rounded(tmp_path):
     ckpt.save(1, model={"w": parameter}, optimizer=optimizer)
     fresh = torch.optim.AdamW([parameter])
     ckpt.restore(model={"w": parameter}, optimizer=fresh)
-    assert bits_of(fresh.state[parameter]["exp_avg"]) == bits_of(optimizer.state[parameter]["exp_avg"])
+    assert frozen(fresh.state[parameter]) == frozen(optimizer.state[parameter])
 
 
 def test_int_steps_and_other_plain_state(tmp_path):
@@ -193,17 +133,6 @@ def test_int_steps_and_other_plain_state(tmp_path):
     fresh = torch.optim.SGD([parameter], lr=1)
     ckpt.restore(model={"w": parameter}, optimizer=fresh)
     assert frozen(fresh.state[parameter]) == frozen(state)
-
-
-def test_without_the_model_parameters_go_by_order(tmp_path):
-    run = MixedPrecision(1)
-    run.train(2)
-    ckpt = Checkpointer(tmp_path)
-    ckpt.save(2, model=run.model, optimizer=run.optimizer)
-    other = MixedPrecision(2)
-    ckpt.restore(optimizer=other.optimizer)
-    assert optimizer_bits(other.optimizer) == optimizer_bits(run.optimizer)
-    assert [bits_of(m) for m in other.masters] == [bits_of(m) for m in run.masters]
 
 
 def test_saved_without_the_model(tmp_path):
@@ -236,7 +165,8 @@ def test_several_optimizers(tmp_path, as_list):
     ckpt.save(2, model=model, optimizer=optimizers)
     other, restored = make(2)
     ckpt.restore(model=other, optimizer=restored)
-    assert [optimizer_bits(o) for o in each(restored)] == [optimizer_bits(o) for o in each(optimizers)]
+    for live, saved in zip(each(restored), each(optimizers), strict=True):
+        assert optimizer_bits(live) == optimizer_bits(saved)
 
 
 def test_other_parameters_or_groups_do_not_fit(tmp_path):
@@ -248,15 +178,15 @@ def test_other_parameters_or_groups_do_not_fit(tmp_path):
     before = model_bits(model)
 
     fewer = torch.optim.AdamW(model[0].parameters())
-    with pytest.raises(ValueError, match=r"optimizer.param_groups.0.3.weight: stored, but not wanted"):
+    with pytest.raises(ValueError, match="param_groups.0.3.weight: stored, but not wanted"):
         ckpt.restore(model=model, optimizer=fewer)
     assert not fewer.state
     two = torch.optim.AdamW([{"params": model[0].parameters()}, {"params": model[3].parameters()}])
     with pytest.raises(ValueError, match="optimizer.param_groups: stored 1, wanted 2"):
         ckpt.restore(model=model, optimizer=two)
-    wide = torch.nn.Linear(12, 33)
+    wide = torch.optim.AdamW([*torch.nn.Linear(12, 33).parameters(), *model[1:].parameters()])
     with pytest.raises(ValueError, match=r"parameter of shape \[32, 12\], wanted \[33, 12\]"):
-        ckpt.restore(optimizer=torch.optim.AdamW([*wide.parameters(), *model[1].parameters(), *model[3].parameters()]))
+        ckpt.restore(optimizer=wide)
     with pytest.raises(ValueError, match="optimizer.b: wanted, but not stored"):
         ckpt.restore(model=model, optimizer={"b": optimizer})
     assert model_bits(model) == before
@@ -277,39 +207,3 @@ def test_not_strict_restores_the_parameters_that_both_have(tmp_path):
 def test_what_is_no_optimizer_is_refused(tmp_path):
     with pytest.raises(TypeError, match="no torch.optim.Optimizer"):
         Checkpointer(tmp_path).save(1, optimizer=[make_model()])
-
-
-def test_a_new_process_goes_on_bit_for_bit(tmp_path):
-    """20 steps, saved, restored elsewhere, 20 more: the bits of 40 uninterrupted steps."""
-    script = """
-import sys, torch
-from torch_training import make_model, train
-from bitsnap.torch import Checkpointer
-torch.set_num_threads(1)
-store, until, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-model = make_model(int(sys.argv[4]))
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
-ckpt = Checkpointer(store)
-step = ckpt.restore(model=model, optimizer=optimizer, extra={"scheduler": scheduler}) or 0
-if step:
-    torch.set_rng_state(ckpt.extra["rng"])
-else:
-    torch.manual_seed(5)
-for step in range(step, until):
-    train(model, optimizer, 1)
-    scheduler.step()
-ckpt.save(until, model, optimizer, {"rng": torch.get_rng_state(), "scheduler": scheduler})
-torch.save([model.state_dict(), optimizer.state_dict(), torch.get_rng_state()], out)
-"""
-
-    def run(store, until, seed):
-        out = tmp_path / f"{store}-{until}.pt"
-        arguments = [str(tmp_path / store), str(until), str(out), str(seed)]
-        here = Path(__file__).parent
-        subprocess.run([sys.executable, "-c", script, *arguments], check=True, cwd=here)
-        return frozen(torch.load(out, weights_only=False))
-
-    whole = run("whole", 40, seed=1)
-    run("parts", 20, seed=1)
-    assert run("parts", 40, seed=2) == whole

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import bitsnap
 from bitsnap import PassedOver, SaveReport, Snapshot, Store
+from bitsnap.torch.content import content_of, content_to_json, find_loads
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizers import Optimizers, OptimizerState, optimizer_states
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
-from bitsnap.torch.values import has_state
-
-_FORMAT = "bitsnap.torch"
-_VERSION = 1
-
 
 class Checkpointer:
     """Saves and restores models, optimizers and whatever else a run needs, in one directory.
@@ -68,8 +62,6 @@ class Checkpointer:
         outgoing = Outgoing()
         model_state = ModelState(model)
         content = {
-            "format": _FORMAT,
-            "version": _VERSION,
             "model": model_state.save(outgoing),
             "optimizers": {
                 state.name: state.save(outgoing)
@@ -77,7 +69,7 @@ class Checkpointer:
             },
             "extra": outgoing.encode(extra, "extra"),
         }
-        options["metadata"] = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        options["metadata"] = content_to_json(content)
         try:
             return self.store.save(outgoing.tensors, step, overwrite=overwrite, **options)
         except (bitsnap.AlreadyExists, bitsnap.InvalidArgument):
@@ -137,7 +129,7 @@ class Checkpointer:
         extra: Any,
         strict: bool,
     ) -> None:
-        content = _content_of(snapshot, ranks)
+        content = content_of(snapshot, ranks.world_size)
         incoming = Incoming(snapshot)
         if model.wanted:
             model.plan(incoming, content["model"], strict)
@@ -150,7 +142,7 @@ class Checkpointer:
         incoming.new_for(content["extra"])
         # Its tensors are filled by read().
         stored_extra = incoming.decode(content["extra"])
-        loads = list(_loads(incoming, extra, stored_extra, "extra"))
+        loads = list(find_loads(incoming, extra, stored_extra, "extra"))
 
         incoming.read(self._threads)
         if model.wanted:
@@ -160,56 +152,3 @@ class Checkpointer:
         for stateful, value in loads:
             stateful.load_state_dict(value)
         self.extra = stored_extra
-
-
-def _content_of(snapshot: Snapshot, ranks: Ranks) -> dict[str, Any]:
-    if snapshot.world_size != ranks.world_size:
-        raise ValueError(
-            f"step {snapshot.step} was saved by {snapshot.world_size} rank(s) and this run has "
-            f"{ranks.world_size}; run with as many ranks as saved it"
-        )
-    try:
-        content = json.loads(snapshot.metadata)
-        version = content["version"] if content["format"] == _FORMAT else None
-    except (ValueError, TypeError, KeyError):
-        version = None
-    if version is None:
-        raise ValueError(
-            f"step {snapshot.step} was not saved by bitsnap.torch; read it with bitsnap.Store"
-        )
-    if version != _VERSION:
-        raise bitsnap.NewerVersion(
-            f"step {snapshot.step} was saved by a newer bitsnap.torch (format {version}); update "
-            "bitsnap to read it"
-        )
-    return content
-
-
-_NOTHING = object()
-
-
-def _loads(
-    incoming: Incoming, wanted: Any, stored: Any, path: str
-) -> Iterator[tuple[Any, Any]]:
-    """The objects in `wanted` that load a state, each with what is stored for it."""
-    if isinstance(wanted, Mapping) and not has_state(wanted):
-        children = list(wanted.items())
-    elif isinstance(wanted, (list, tuple)):
-        children = list(enumerate(wanted))
-    elif not has_state(wanted):
-        return
-    elif stored is _NOTHING:
-        incoming.problems.append(f"{path}: wanted, but not stored")
-        return
-    else:
-        yield wanted, stored
-        return
-    for key, child in children:
-        yield from _loads(incoming, child, _child(stored, key), f"{path}.{key}")
-
-
-def _child(stored: Any, key: Any) -> Any:
-    try:
-        return stored[key]
-    except (TypeError, KeyError, IndexError):
-        return _NOTHING

@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from bitsnap.torch.models import ModelState
-from bitsnap.torch.tensors import identity
+from bitsnap.torch.naming import ParameterNamer
 from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
 from bitsnap.torch.values import encode, tensor_reference, tensor_references
 
@@ -28,37 +28,14 @@ def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[O
         named = optimizers.items()
     else:
         named = ((str(i), optimizer) for i, optimizer in enumerate(optimizers))
-    namer = _Namer(model)
+    namer = ParameterNamer(model)
     return [OptimizerState(name, optimizer, namer) for name, optimizer in named]
-
-
-class _Namer:
-    """Finds the model's parameter that an optimizer's parameter is, or is the master copy of."""
-
-    def __init__(self, model: ModelState) -> None:
-        self.has_model = bool(model.parameters)
-        self._names = {identity(p): name for name, p in model.parameters.items()}
-        self._without_master = dict(model.parameters)
-
-    def name_of(self, parameter: torch.Tensor) -> str | None:
-        """The name under which the model holds this very parameter."""
-        name = self._names.get(identity(parameter))
-        self._without_master.pop(name, None)
-        return name
-
-    def claim_like(self, parameter: torch.Tensor) -> str | None:
-        """The first of the model's parameters of this shape that no optimizer has claimed yet."""
-        for name, candidate in self._without_master.items():
-            if candidate.shape == parameter.shape:
-                del self._without_master[name]
-                return name
-        return None
 
 
 class OptimizerState:
     """What is stored of one optimizer."""
 
-    def __init__(self, name: str, optimizer: Optimizer, namer: _Namer) -> None:
+    def __init__(self, name: str, optimizer: Optimizer, namer: ParameterNamer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
                 f"optimizer {name!r} is a {type(optimizer).__name__}, no torch.optim.Optimizer; "
@@ -73,14 +50,14 @@ class OptimizerState:
         self._groups: list[list[str]] = []
         self._name_parameters(namer)
 
-    def _name_parameters(self, namer: _Namer) -> None:
+    def _name_parameters(self, namer: ParameterNamer) -> None:
         groups = [group["params"] for group in self._optimizer.param_groups]
         # The model's own go first, so that no master copy claims their names.
         names = {id(p): namer.name_of(p) for group in groups for p in group}
         for group in groups:
             self._groups.append([self._add(p, names[id(p)], namer) for p in group])
 
-    def _add(self, parameter: torch.Tensor, name: str | None, namer: _Namer) -> str:
+    def _add(self, parameter: torch.Tensor, name: str | None, namer: ParameterNamer) -> str:
         own = name is None and self._has_model
         if own:
             name = namer.claim_like(parameter)

@@ -97,16 +97,21 @@ class Incoming:
         for name, target in self.targets.items():
             distinct.setdefault(identity(target), (name, target))
         staged: list[tuple[torch.Tensor, torch.Tensor]] = []
+        written: list[torch.Tensor] = []
         requests = []
         for name, target in distinct.values():
             memory = target
             if not is_directly_writable(target):
                 memory = torch.empty(target.shape, dtype=target.dtype)
                 staged.append((target, memory))
+            else:
+                written.append(target)
             requests.append((name, bytes_of(memory)))
         self._snapshot.read_into(requests, threads=threads)
         for target, memory in staged:
             target.copy_(memory)
+        # Autograd cannot see what was written to a tensor's memory.
+        torch.autograd.graph.increment_version(written)
 
     def decode(self, encoded: Any) -> Any:
         return values.decode(encoded, self.targets)

@@ -67,9 +67,9 @@ class _Encoder:
             return self.encode(value.state_dict(), path, depth + 1)
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         raise TypeError(
-            f"{path}: cannot store a {kind}; BitSnap writes no pickles. Pass tensors, numpy arrays, "
-            "numbers, strings, bytes, None, plain containers of them, or objects with state_dict() "
-            "and load_state_dict()"
+            f"{path}: cannot store a {kind}; BitSnap writes no pickles. Pass tensors, numpy "
+            "arrays, numbers, strings, bytes, None, plain containers of them, or objects with "
+            "state_dict() and load_state_dict()"
         )
 
     def _tensor(self, value: torch.Tensor, path: str) -> Any:
@@ -81,7 +81,8 @@ class _Encoder:
         try:
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{path}: cannot store a numpy array of {value.dtype}: {error}") from error
+            message = f"{path}: cannot store a numpy array of {value.dtype}: {error}"
+            raise TypeError(message) from error
         return _tag("array", self._tensor(tensor, path)["v"])
 
     def _sequence(self, value: Any, path: str, depth: int) -> Any:

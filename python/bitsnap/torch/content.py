@@ -1,0 +1,73 @@
+"""What a snapshot holds besides tensors: its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import bitsnap
+from bitsnap.torch.transfer import Incoming
+from bitsnap.torch.values import has_state
+
+_FORMAT = "bitsnap.torch"
+_VERSION = 1
+
+
+def content_to_json(content: dict[str, Any]) -> bytes:
+    tagged = {"format": _FORMAT, "version": _VERSION, **content}
+    return json.dumps(tagged, allow_nan=False, separators=(",", ":")).encode()
+
+
+def content_of(snapshot: bitsnap.Snapshot, world_size: int) -> dict[str, Any]:
+    """What content_to_json() was given; errors say why this run cannot use it."""
+    if snapshot.world_size != world_size:
+        raise ValueError(
+            f"step {snapshot.step} was saved by {snapshot.world_size} rank(s) and this run has "
+            f"{world_size}; run with as many ranks as saved it"
+        )
+    try:
+        content = json.loads(snapshot.metadata)
+        version = content["version"] if content["format"] == _FORMAT else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        version = None
+    if version is None:
+        raise ValueError(
+            f"step {snapshot.step} was not saved by bitsnap.torch; read it with bitsnap.Store"
+        )
+    if version != _VERSION:
+        raise bitsnap.NewerVersion(
+            f"step {snapshot.step} was saved by a newer bitsnap.torch (format {version}); update "
+            "bitsnap to read it"
+        )
+    return content
+
+
+_NOTHING = object()
+
+
+def find_loads(
+    incoming: Incoming, wanted: Any, stored: Any, path: str
+) -> Iterator[tuple[Any, Any]]:
+    """The objects in `wanted` that load a state, each with what is stored for it."""
+    if isinstance(wanted, Mapping) and not has_state(wanted):
+        children = list(wanted.items())
+    elif isinstance(wanted, (list, tuple)):
+        children = list(enumerate(wanted))
+    elif not has_state(wanted):
+        return
+    elif stored is _NOTHING:
+        incoming.problems.append(f"{path}: wanted, but not stored")
+        return
+    else:
+        yield wanted, stored
+        return
+    for key, child in children:
+        yield from find_loads(incoming, child, _child(stored, key), f"{path}.{key}")
+
+
+def _child(stored: Any, key: Any) -> Any:
+    try:
+        return stored[key]
+    except (TypeError, KeyError, IndexError):
+        return _NOTHING
