@@ -50,13 +50,14 @@ void EncodeAndDecode(const Codec& codec, const Head& head, DType dtype, Bytes da
   const Bytes raw = data.first(size);
   const auto base = MakeBase(raw, size, head.base_stride);
   const BlockContext context{dtype, size, base};
-  std::vector<std::byte> coded(codec.EncodeBound(size));
+  // Kept: bounds may be megabytes, and new ones would take most of the time.
+  static std::vector<std::byte> room;
+  room.resize(std::max(room.size(), codec.EncodeBound(size)));
   Scratch scratch;
-  const auto coded_size = codec.Encode(context, raw, SIZE_MAX, coded, scratch);
+  const auto coded_size = codec.Encode(context, raw, SIZE_MAX, room, scratch);
   if (!coded_size) return;
-  Require(*coded_size <= coded.size());
-  coded.resize(*coded_size);
-  coded.shrink_to_fit();
+  Require(*coded_size <= codec.EncodeBound(size));
+  std::vector<std::byte> coded(room.begin(), room.begin() + *coded_size);
 
   std::vector<std::byte> out(size);
   Require(codec.Decode(context, coded, out, scratch).has_value());
