@@ -25,7 +25,7 @@ VALUES = {
     "ordered": OrderedDict([("b", 1), ("a", 2)]),
     "counter": Counter({3: 2, 5: 1}),
     "torch": [torch.Size([2, 3]), torch.bfloat16, torch.device("cuda:1"), torch.device("cpu")],
-    "tensors": [torch.tensor(1.5), torch.empty(0, 3), torch.ones(2, dtype=torch.complex32)],
+    "tensors": [torch.tensor(1.5), torch.empty(0, 3), torch.ones(2, dtype=torch.bfloat16)],
     "arrays": [
         np.array(3, dtype=np.int8),
         np.arange(6, dtype=np.uint16).reshape(2, 3)[:, ::-1],
