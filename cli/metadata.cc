@@ -20,6 +20,15 @@ bool IsOurs(const json& value) {
                                             [](const json& entry) { return entry.is_string(); });
 }
 
+bool IsUtf8(const std::string& text) {
+  try {
+    (void)json(text).dump();
+    return true;
+  } catch (const json::exception&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 std::string PackMetadata(const Metadata& metadata) {
@@ -28,11 +37,13 @@ std::string PackMetadata(const Metadata& metadata) {
   return json{{kOurs, metadata}}.dump();
 }
 
-Metadata UnpackMetadata(std::string_view packed) {
-  if (packed.empty()) return {};
+std::optional<Metadata> UnpackMetadata(std::string_view packed) {
+  if (packed.empty()) return Metadata();
   const json value = json::parse(packed, nullptr, /*allow_exceptions=*/false);
   if (IsOurs(value)) return value[kOurs].get<Metadata>();
-  return {{kForeign, std::string(packed)}};
+  std::string foreign(packed);
+  if (!IsUtf8(foreign)) return std::nullopt;
+  return Metadata{{kForeign, std::move(foreign)}};
 }
 
 }  // namespace bitsnap::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,7 +14,8 @@ using Metadata = std::map<std::string, std::string>;
 std::string PackMetadata(const Metadata& metadata);
 
 // PackMetadata's inverse. What others put into a snapshot, such as the Python package, comes under
-// the one key "bitsnap.metadata"; packing that gives it back unchanged.
-Metadata UnpackMetadata(std::string_view packed);
+// the one key "bitsnap.metadata"; packing that gives it back unchanged. nullopt for what is no
+// UTF-8, which a safetensors file cannot hold.
+std::optional<Metadata> UnpackMetadata(std::string_view packed);
 
 }  // namespace bitsnap::cli

@@ -68,8 +68,10 @@ class Restorer {
       infos.push_back(snapshot.tensors()[tensor].info);
       restored_.raw_bytes += snapshot.tensors()[tensor].raw_bytes;
     }
+    const std::optional<Metadata> metadata = UnpackMetadata(snapshot.metadata());
+    if (!metadata) Note(fmt::format("step {}: its metadata is no text, left out", snapshot.step()));
     Result<SafetensorsWriter> writer =
-        SafetensorsWriter::Create(args_.out, infos, UnpackMetadata(snapshot.metadata()));
+        SafetensorsWriter::Create(args_.out, infos, metadata.value_or(Metadata()));
     if (!writer) return OutputFailed(writer.error());
 
     ProgressBar bar("restore");
