@@ -96,11 +96,15 @@ class Training:
         torch.set_num_threads(config.threads)
         torch.use_deterministic_algorithms(True)
         torch.manual_seed(seed)
-        self.config = config
         self.text = python_source()
         initial = GPT(config)
         self.masters = [p.detach().clone() for p in initial.parameters()]
         self.model = initial.bfloat16()
+        self.start_phase(config)
+
+    def start_phase(self, config: Config) -> None:
+        """Goes on with the weights as they are: a new schedule and a new optimizer."""
+        self.config = config
         self.optimizer = torch.optim.AdamW(
             self.masters, betas=(0.9, config.beta2), weight_decay=0.1, fused=True
         )

@@ -1,4 +1,7 @@
-"""Writes a real run's checkpoints as safetensors files, to measure codecs on."""
+"""Writes checkpoints of a real run, pre-training and fine-tuning, to measure codecs on.
+
+The run of FINDINGS.md: what is there already is not written again.
+"""
 
 import argparse
 import sys
@@ -9,33 +12,56 @@ from gpt import Config, Training
 from progress import Progress
 from safetensors.torch import save_file
 
+# By phase: the schedule, and the steps that are written, as `<phase>-<step>.safetensors`.
+PHASES = {
+    "step": (
+        Config(steps=600, warmup=50, final_lr=3e-5),
+        [50, 100, 300, 301, 310, 350, 590, 599, 600],
+    ),
+    "ft": (
+        Config(steps=110, warmup=0, peak_lr=5e-6, final_lr=5e-6, beta2=0.999),
+        [60, 61, 70, 110],
+    ),
+}
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", required=True, metavar="N,N,…", help="write these steps")
-    parser.add_argument("--max-steps", type=int, default=600, help="length of the schedule")
-    parser.add_argument("--out", type=Path, default=Path("runs/trace"))
-    options = parser.parse_args()
-    options.steps = {int(step) for step in options.steps.split(",")}
-    if not options.steps <= set(range(1, options.max_steps + 1)):
-        parser.error("--steps must lie between 1 and --max-steps")
-    return options
+
+def path_of(folder: Path, phase: str, step: int) -> Path:
+    return folder / f"{phase}-{step:08}.safetensors"
 
 
-def main() -> int:
-    options = parse()
-    options.out.mkdir(parents=True, exist_ok=True)
-    config = Config(steps=options.max_steps, warmup=50, final_lr=3e-5)
-    training = Training(config, seed=1)
-    progress = Progress(max(options.steps), config.batch * config.context)
-    while training.step < max(options.steps):
+def write(training: Training, path: Path) -> None:
+    """Under its name only when it is complete: others may be waiting for it."""
+    unfinished = path.with_suffix(".partial")
+    save_file(training.tensors(), unfinished)
+    unfinished.rename(path)
+
+
+def train(training: Training, phase: str, folder: Path) -> None:
+    config, steps = PHASES[phase]
+    training.start_phase(config)
+    progress = Progress(config.steps, config.batch * config.context)
+    while training.step < config.steps:
         started = time.perf_counter()
         loss = training.train_step()
         progress.show(training.step, loss, time.perf_counter() - started)
-        if training.step in options.steps:
-            path = options.out / f"step-{training.step:08}.safetensors"
-            save_file(training.tensors(), path)
+        path = path_of(folder, phase, training.step)
+        if training.step in steps and not path.exists():
+            write(training, path)
     progress.end()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/trace"))
+    folder = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [path_of(folder, phase, step) for phase in PHASES for step in PHASES[phase][1]]
+    if all(path.exists() for path in paths):
+        print(f"the trace is complete: {folder}")
+        return 0
+    training = Training(PHASES["step"][0], seed=1)
+    for phase in PHASES:
+        train(training, phase, folder)
     return 0
 
 
