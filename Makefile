@@ -22,7 +22,7 @@ CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h'
 PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build test demo bench fuzz format format-check install clean
+.PHONY: help build test demo trace bench fuzz format format-check install clean
 .PHONY: setup check-includes test-release test-asan test-python build-%
 
 help:  ## List the targets
@@ -55,6 +55,9 @@ test-python: build-release .venv/bitsnap.stamp
 
 demo: .venv/bitsnap.stamp  ## Train, kill, resume and compare, with plots
 	@$(PYTHON) examples/demo.py
+
+trace: .venv/ready.stamp  ## A real run's checkpoints in runs/trace, to measure on
+	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) examples/trace.py
 
 bench: build-release  ## Kernels and end to end, against memcpy
 	@for program in build/release/*_bench; do "$$program"; done

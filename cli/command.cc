@@ -40,6 +40,12 @@ int ExitCodeOf(ErrorKind kind) {
   return kIoFailure;
 }
 
+CLI::Validator IsProfile() {
+  std::vector<std::string> names;
+  for (const Profile profile : AllProfiles()) names.emplace_back(ProfileName(profile));
+  return CLI::IsMember(names, CLI::ignore_case).description("");
+}
+
 CLI::App* AddSubcommand(CLI::App& app, Command& command, const std::string& name,
                         const std::string& description, const std::string& examples) {
   CLI::App* subcommand = app.add_subcommand(name, description);

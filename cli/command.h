@@ -43,6 +43,9 @@ void AddLs(CLI::App& app, Command& command);
 void AddInspect(CLI::App& app, Command& command);
 void AddVerify(CLI::App& app, Command& command);
 
+// A check for options that take a profile's name.
+CLI::Validator IsProfile();
+
 // Decimal only: CLI11 itself would take the 00000500 of a step's folder for octal.
 template <std::unsigned_integral T>
 T ParseNumber(const std::string& option, const std::string& text) {

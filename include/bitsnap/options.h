@@ -18,6 +18,8 @@ enum class Profile {
            // fp32 optimizer tensors
 };
 
+// In the order of the enumerators.
+std::span<const Profile> AllProfiles();
 std::string_view ProfileName(Profile profile);
 std::optional<Profile> ParseProfile(std::string_view name);
 

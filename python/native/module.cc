@@ -5,14 +5,22 @@
 #include "python/native/snapshot.h"
 #include "python/native/store.h"
 
-using bitsnap::Profile;
-using bitsnap::ProfileName;
+namespace {
+
+nanobind::tuple ProfileNames() {
+  nanobind::list names;
+  for (const bitsnap::Profile profile : bitsnap::AllProfiles()) {
+    names.append(bitsnap::ProfileName(profile));
+  }
+  return nanobind::tuple(names);
+}
+
+}  // namespace
 
 NB_MODULE(_native, module) {
   module.doc() = "The C++ library's store; see bitsnap for the documented names.";
   module.attr("__version__") = BITSNAP_VERSION;
-  module.attr("PROFILES") = nanobind::make_tuple(
-      ProfileName(Profile::kExact), ProfileName(Profile::kFast), ProfileName(Profile::kPaper));
+  module.attr("PROFILES") = ProfileNames();
   bitsnap::python::BindSnapshot(module);
   bitsnap::python::BindStore(module);
 }

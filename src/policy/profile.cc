@@ -6,10 +6,14 @@
 namespace bitsnap {
 namespace {
 
+constexpr Profile kProfiles[] = {Profile::kExact, Profile::kFast, Profile::kPaper};
 // Indexed by the enumerators.
 constexpr std::string_view kProfileNames[] = {"exact", "fast", "paper"};
+static_assert(std::size(kProfileNames) == std::size(kProfiles));
 
 }  // namespace
+
+std::span<const Profile> AllProfiles() { return kProfiles; }
 
 std::string_view ProfileName(Profile profile) {
   return kProfileNames[static_cast<size_t>(profile)];
