@@ -11,19 +11,18 @@ PREFIX ?= /usr/local
 JOBS := $(shell nproc)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 PYTHON := .venv/bin/python
-# The library alone, as the Python package compiles it.
-LIBRARY_PACKAGES := g++ cmake ninja-build ccache libhwy-dev libzstd-dev libhtscodecs-dev \
-  libxxhash-dev libfmt-dev libexpected-dev nlohmann-json3-dev
-BUILD_PACKAGES := $(LIBRARY_PACKAGES) libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev \
-  librapidcheck-dev
-FUZZ_PACKAGES := $(LIBRARY_PACKAGES) clang-14 libclang-rt-14-dev
+# Debian's Python only where none on PATH will do; asked once, before there is a .venv.
+PACKAGES = g++ cmake ninja-build ccache libhwy-dev libzstd-dev libhtscodecs-dev libxxhash-dev \
+  nlohmann-json3-dev libcli11-dev libfmt-dev libexpected-dev libgtest-dev libgmock-dev \
+  libbenchmark-dev librapidcheck-dev $(if $(wildcard .venv/ready.stamp),,$(shell \
+    scripts/find-python.sh >/dev/null || echo python3-venv python3-dev))
 
 CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h' '*.cc')
 PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
 .PHONY: help build test demo trace bench fuzz format format-check install clean
-.PHONY: setup check-includes test-release test-asan test-python build-%
+.PHONY: setup check-includes test-release test-asan test-python
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' \
@@ -32,7 +31,7 @@ help:  ## List the targets
 build: build-release  ## The command and the library: build/release/bitsnap
 
 setup:
-	@scripts/setup-debian.sh $(BUILD_PACKAGES)
+	@scripts/setup-debian.sh $(PACKAGES)
 
 build-%: setup
 	@cmake --preset $* --log-level=WARNING
@@ -63,7 +62,7 @@ bench: build-release  ## Kernels and end to end, against memcpy
 	@for program in build/release/*_bench; do "$$program"; done
 
 fuzz:  ## Every fuzzer for a minute
-	@scripts/setup-debian.sh $(FUZZ_PACKAGES)
+	@scripts/setup-debian.sh $(PACKAGES) clang-14 libclang-rt-14-dev
 	@scripts/fuzz.sh
 
 format:  ## Format all C++ in place
@@ -80,12 +79,11 @@ install: build-release  ## Into PREFIX (default /usr/local)
 clean:  ## Remove all that was built; .venv stays
 	@rm -rf build
 
-.venv/ready.stamp: requirements-dev.txt scripts/setup-venv.sh
+.venv/ready.stamp: requirements-dev.txt scripts/setup-venv.sh | setup
 	@scripts/setup-venv.sh
 	@touch $@
 
 # Reinstalled when any of its sources changed.
 .venv/bitsnap.stamp: .venv/ready.stamp $(PYTHON_PACKAGE_SOURCES)
-	@scripts/setup-debian.sh $(LIBRARY_PACKAGES)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation .
 	@touch $@
