@@ -57,7 +57,7 @@ TEST(GoldenTest, FullHoldsWhatItAlwaysHeld) {
   EXPECT_EQ(index.block_bytes, 16u);
   EXPECT_EQ(index.profile, "paper");
   EXPECT_EQ(index.base, (BaseReference{490, {0x0123456789abcdef, 0xfedcba9876543210}}));
-  ASSERT_EQ(index.tensors.size(), 9u);
+  ASSERT_EQ(index.tensors.size(), 12u);
   EXPECT_EQ(index.tensors[0].info.name, "model.weight");
   EXPECT_EQ(index.tensors[0].info.dtype, DType::kBF16);
   EXPECT_EQ(index.tensors[0].info.shape, (std::vector<uint64_t>{5, 4}));
@@ -70,6 +70,12 @@ TEST(GoldenTest, FullHoldsWhatItAlwaysHeld) {
   EXPECT_EQ(index.tensors[3].storage, Storage::kSameAsBase);
   EXPECT_EQ(index.tensors[6].blocks, (std::vector<BlockRecord>{{255, 0, Checksum64({}), 42}}));
   EXPECT_EQ(index.tensors[8].info.name, "not UTF-8: \xff");
+  EXPECT_TRUE(index.tensors[9].pair);
+  EXPECT_EQ(index.tensors[9].blocks.size(), 2u);
+  EXPECT_EQ(index.tensors[9].params, (std::vector<std::byte>{std::byte{1}, std::byte{2}}));
+  EXPECT_EQ(index.tensors[10].storage, Storage::kSecondOfPair);
+  EXPECT_EQ(index.tensors[10].same_as, 9u);
+  EXPECT_EQ(index.tensors[11].peer, 0u);
 }
 
 }  // namespace

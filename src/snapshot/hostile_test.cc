@@ -110,7 +110,8 @@ struct Claims {
   uint8_t storage = 0;
 };
 
-FileBytes IndexOf(const Claims& claims, size_t extra_in_record = 0, size_t extra_in_index = 0) {
+// `extension`: the optional last fields of the record, without their content.
+FileBytes IndexOf(const Claims& claims, Bytes extension = {}, size_t extra_in_index = 0) {
   FileBytes record;
   ByteWriter r(&record);
   for (int text = 0; text < 3; ++text) r.Int(uint16_t{0});
@@ -121,7 +122,7 @@ FileBytes IndexOf(const Claims& claims, size_t extra_in_record = 0, size_t extra
   r.Int(uint16_t{1});
   r.Int(claims.dimension);
   r.Int(claims.metrics);
-  record.resize(record.size() + extra_in_record, std::byte{0xee});
+  r.Raw(extension);
   FileBytes index;
   ByteWriter out(&index);
   out.Int(uint32_t{1});  // block_bytes
@@ -146,6 +147,17 @@ TEST(HostileTest, CountsInTheIndexAreNotBelieved) {
   expect_corrupt({.metrics = 65535}, "ends inside the record of tensor 0");
 }
 
+TEST(HostileTest, ExtensionsAreNotBelieved) {
+  FileBytes extension(10);
+  for (size_t size = 1; size < extension.size(); ++size) {
+    ExpectError(Forge(kHeader, {}, IndexOf({}, Bytes(extension).first(size))), ErrorKind::kCorrupt,
+                "ends inside the extension of tensor 0");
+  }
+  for (size_t i = 6; i < 10; ++i) extension[i] = std::byte{0xff};  // 4 GiB of parameters
+  ExpectError(Forge(kHeader, {}, IndexOf({}, extension)), ErrorKind::kCorrupt,
+              "ends inside the extension of tensor 0");
+}
+
 TEST(HostileTest, EveryCutIndexIsCorrupt) {
   const Sample sample = FullSample();
   const FileBytes raw = RawIndex(sample);
@@ -157,8 +169,9 @@ TEST(HostileTest, EveryCutIndexIsCorrupt) {
 
 TEST(NewerVersionTest, AddedFieldsAreIgnored) {
   EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}))));
-  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, 7, 0))));
-  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, 0, 7))));
+  const FileBytes extension(10 + 7);  // as long as this version knows it, and more
+  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, extension))));
+  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, {}, 7))));
 }
 
 TEST(NewerVersionTest, UnknownCodesAskForAnUpgrade) {
@@ -167,7 +180,12 @@ TEST(NewerVersionTest, UnknownCodesAskForAnUpgrade) {
   };
   expect_newer({.dtype = 23}, "dtype 23 of tensor '' is unknown to this version: upgrade bitsnap");
   expect_newer({.role = 5}, "role 5");
-  expect_newer({.storage = 3}, "storage 3");
+  expect_newer({.storage = 4}, "storage 4");
+  for (size_t flag : {0, 1}) {
+    FileBytes extension(10);
+    extension[flag] = std::byte{2};
+    ExpectError(Forge(kHeader, {}, IndexOf({}, extension)), ErrorKind::kNewerVersion, "a flag of");
+  }
 }
 
 // `file` with one byte of header or footer replaced and their checksum made right again.

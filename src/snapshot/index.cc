@@ -1,9 +1,12 @@
 #include "snapshot/index.h"
 
-#include "base/checked.h"
-
 namespace bitsnap {
 
-uint64_t BlockCount(uint64_t bytes, uint32_t block_bytes) { return CeilDiv(bytes, block_bytes); }
+std::optional<uint64_t> BlockedBytes(const TensorRecord& tensor) {
+  const auto bytes = TensorBytes(tensor.info.dtype, tensor.info.shape);
+  if (!bytes) return std::nullopt;
+  if (tensor.storage != Storage::kBlocks) return 0;
+  return tensor.pair ? 2 * *bytes : *bytes;  // cannot overflow: the size in bits has not
+}
 
 }  // namespace bitsnap

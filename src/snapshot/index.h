@@ -36,6 +36,7 @@ enum class Storage : uint8_t {
   kSameAsBase = 1,    // equal to tensor `base_tensor` of the base
   kSameAsTensor = 2,  // equal to tensor `same_as` of this file, which has a smaller index and is
                       // not itself kSameAsTensor
+  kSecondOfPair = 3,  // in the blocks of tensor `same_as` of this file, see TensorRecord::pair
 };
 
 struct TensorRecord {
@@ -44,9 +45,16 @@ struct TensorRecord {
   // Index of the base's tensor that the blocks lean on or that this tensor equals; the same dtype
   // and number of bytes. Absent for kSameAsTensor.
   std::optional<uint32_t> base_tensor;
-  uint32_t same_as = 0;      // 0 unless kSameAsTensor
+  uint32_t same_as = 0;      // 0 unless kSameAsTensor or kSecondOfPair
   uint64_t data_offset = 0;  // of the first block, from the start of the file; ignored without
-  std::vector<BlockRecord> blocks;  // ceil(bytes / block_bytes) of them when storage is kBlocks
+  std::vector<BlockRecord> blocks;  // ceil(BlockedBytes / block_bytes) of them
+  // Each block holds a range of this tensor's bytes and then the same range of those of the tensor
+  // whose storage is kSecondOfPair and whose same_as names this one.
+  bool pair = false;
+  // Index of the tensor of this file that decoding needs besides; as many elements as this one has.
+  // It has no peer itself and is no part of a pair.
+  std::optional<uint32_t> peer;
+  std::vector<std::byte> params;  // what the codecs of all its blocks share; opaque
   std::vector<Metric> error;
   std::string why;
 };
@@ -66,7 +74,8 @@ struct SnapshotIndex {
   std::vector<TensorRecord> tensors;  // unique names
 };
 
-// Number of blocks of a tensor of `bytes` bytes. Requires: block_bytes > 0.
-uint64_t BlockCount(uint64_t bytes, uint32_t block_bytes);
+// Raw bytes in the blocks of a tensor: its own, twice as many for a pair, 0 when they are
+// elsewhere. nullopt when dtype and shape have no possible size.
+std::optional<uint64_t> BlockedBytes(const TensorRecord& tensor);
 
 }  // namespace bitsnap

@@ -32,6 +32,32 @@ uint64_t CodedBytes(const TensorRecord& tensor) {
   return sum;
 }
 
+// Fields that most tensors lack stand at the end of the record, or not at all.
+void EncodeExtension(const TensorRecord& tensor, uint32_t number, ByteWriter& out) {
+  if (!tensor.pair && !tensor.peer && tensor.params.empty()) return;
+  out.Int(static_cast<uint8_t>(tensor.pair));
+  out.Int(static_cast<uint8_t>(tensor.peer.has_value()));
+  out.Int(tensor.peer ? *tensor.peer - number : 0);
+  out.Int(static_cast<uint32_t>(tensor.params.size()));
+  out.Raw(tensor.params);
+}
+
+Result<void> ParseExtension(ByteReader& in, uint32_t number, TensorRecord& tensor) {
+  if (in.remaining() == 0) return {};
+  const auto pair = in.Int<uint8_t>();
+  const auto has_peer = in.Int<uint8_t>();
+  const auto peer_difference = in.Int<uint32_t>();
+  const Bytes params = in.Raw(in.Int<uint32_t>());
+  if (!in.ok()) return EndsInside(fmt::format("the extension of tensor {}", number));
+  if (pair > 1 || has_peer > 1) {
+    return FailNewer(fmt::format("a flag of tensor '{}'", tensor.info.name));
+  }
+  tensor.pair = pair == 1;
+  if (has_peer) tensor.peer = number + peer_difference;
+  tensor.params.assign(params.begin(), params.end());
+  return {};
+}
+
 // Base tensors usually have their own tensor's index, and blocks follow the tensor before: written
 // as differences, both are zeros, which zstd makes vanish.
 std::vector<std::byte> EncodeTensor(const TensorRecord& tensor, uint32_t number,
@@ -55,6 +81,7 @@ std::vector<std::byte> EncodeTensor(const TensorRecord& tensor, uint32_t number,
     PutText(out, metric.name);
     out.Double(metric.value);
   }
+  EncodeExtension(tensor, number, out);
   return bytes;
 }
 
@@ -88,18 +115,18 @@ Result<TensorRecord> ParseTensor(Bytes bytes, uint32_t number) {
   tensor.info.dtype = *known_dtype;
   tensor.info.role = RoleFromCode(role);
   if (!tensor.info.role) return unknown("role", role);
-  if (storage > static_cast<uint8_t>(Storage::kSameAsTensor)) return unknown("storage", storage);
+  if (storage > static_cast<uint8_t>(Storage::kSecondOfPair)) return unknown("storage", storage);
   tensor.storage = static_cast<Storage>(storage);
   if (has_base > 1) return unknown("base flag", has_base);
   if (has_base) tensor.base_tensor = number + base_difference;
+  BITSNAP_TRY(ParseExtension(in, number, tensor));
   return tensor;
 }
 
 // `blocks` and those of `tensor`.
 Result<uint64_t> AddBlocks(uint64_t blocks, const TensorRecord& tensor, uint32_t block_bytes) {
-  if (tensor.storage != Storage::kBlocks) return blocks;
-  const auto bytes = TensorBytes(tensor.info.dtype, tensor.info.shape);
-  const auto sum = bytes ? CheckedAdd(blocks, BlockCount(*bytes, block_bytes)) : std::nullopt;
+  const auto bytes = BlockedBytes(tensor);
+  const auto sum = bytes ? CheckedAdd(blocks, CeilDiv(*bytes, block_bytes)) : std::nullopt;
   if (sum) return *sum;
   return Fail(ErrorKind::kCorrupt,
               fmt::format("tensor '{}' has no possible size", tensor.info.name));
@@ -126,10 +153,8 @@ Result<void> ParseBlocks(ByteReader& in, uint64_t total, SnapshotIndex* index) {
   ByteReader coded_checksums(in.Raw(total * 8));
   ByteReader raw_checksums(in.Raw(total * 8));
   for (TensorRecord& tensor : index->tensors) {
-    if (tensor.storage != Storage::kBlocks) continue;
     // Cannot fail or be larger than `total`, which is the sum of these.
-    tensor.blocks.resize(
-        BlockCount(*TensorBytes(tensor.info.dtype, tensor.info.shape), index->block_bytes));
+    tensor.blocks.resize(CeilDiv(*BlockedBytes(tensor), index->block_bytes));
     for (BlockRecord& block : tensor.blocks) {
       block.codec = codecs.Int<uint8_t>();
       block.coded_bytes = sizes.Int<uint32_t>();

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/checked.h"
 #include "snapshot/layout.h"
 
 namespace bitsnap {
@@ -32,8 +33,9 @@ Fault FaultOfLengths(const TensorRecord& tensor) {
   return {};
 }
 
-Fault FaultOfBlocks(const TensorRecord& tensor, uint64_t bytes, uint32_t block_bytes) {
-  const uint64_t count = BlockCount(bytes, block_bytes);
+Fault FaultOfBlocks(const TensorRecord& tensor, uint32_t block_bytes) {
+  const uint64_t bytes = *BlockedBytes(tensor);
+  const uint64_t count = CeilDiv(bytes, block_bytes);
   if (tensor.blocks.size() != count) {
     return fmt::format("has {} blocks where its {} bytes make {}", tensor.blocks.size(), bytes,
                        count);
@@ -48,15 +50,50 @@ Fault FaultOfBlocks(const TensorRecord& tensor, uint64_t bytes, uint32_t block_b
   return {};
 }
 
-Fault FaultOfStorage(const SnapshotIndex& index, size_t number, uint64_t bytes) {
+Fault FaultOfSecond(const SnapshotIndex& index, size_t number) {
+  const TensorRecord& tensor = index.tensors[number];
+  if (tensor.same_as >= number) return "is paired with a tensor that does not stand before it";
+  const TensorRecord& first = index.tensors[tensor.same_as];
+  if (!first.pair) return "is paired with a tensor that is not paired";
+  if (!SameSize(tensor, first)) return "is paired with a tensor of another dtype or size";
+  return {};
+}
+
+uint64_t ElementsTimesBits(const TensorRecord& tensor) {
+  return *TensorBytes(tensor.info.dtype, tensor.info.shape) * 8;
+}
+
+Fault FaultOfPeer(const SnapshotIndex& index, size_t number) {
+  const TensorRecord& tensor = index.tensors[number];
+  if (!tensor.peer) return {};
+  if (*tensor.peer >= index.tensors.size() || *tensor.peer == number) {
+    return "names a peer that does not exist";
+  }
+  const TensorRecord& peer = index.tensors[*tensor.peer];
+  const auto bits = TensorBytes(peer.info.dtype, peer.info.shape);
+  if (!bits || ElementsTimesBits(peer) / BitsPerElement(peer.info.dtype) !=
+                   ElementsTimesBits(tensor) / BitsPerElement(tensor.info.dtype)) {
+    return "has a peer of another size";
+  }
+  if (peer.peer || peer.pair || peer.storage == Storage::kSecondOfPair) {
+    return "has a peer that leans on others itself";
+  }
+  return {};
+}
+
+Fault FaultOfStorage(const SnapshotIndex& index, size_t number) {
   const TensorRecord& tensor = index.tensors[number];
   if (tensor.base_tensor && !index.base) return "names a base tensor in a snapshot without a base";
-  if (tensor.storage != Storage::kSameAsTensor && tensor.same_as != 0) {
-    return "names a tensor to repeat but does not repeat it";
+  const bool elsewhere =
+      tensor.storage == Storage::kSameAsTensor || tensor.storage == Storage::kSecondOfPair;
+  if (!elsewhere && tensor.same_as != 0) return "names a tensor to repeat but does not repeat it";
+  if (tensor.storage != Storage::kBlocks &&
+      (tensor.pair || tensor.peer || !tensor.params.empty())) {
+    return "says how its blocks are coded but has none";
   }
   switch (tensor.storage) {
     case Storage::kBlocks:
-      return FaultOfBlocks(tensor, bytes, index.block_bytes);
+      return FaultOfBlocks(tensor, index.block_bytes);
     case Storage::kSameAsBase:
       if (!tensor.base_tensor) return "equals a base tensor but names none";
       break;
@@ -68,6 +105,9 @@ Fault FaultOfStorage(const SnapshotIndex& index, size_t number, uint64_t bytes) 
       if (!SameSize(tensor, twin)) return "repeats a tensor of another dtype or size";
       break;
     }
+    case Storage::kSecondOfPair:
+      if (Fault fault = FaultOfSecond(index, number)) return fault;
+      break;
   }
   if (!tensor.blocks.empty()) return "has blocks although its bytes are elsewhere";
   return {};
@@ -76,10 +116,27 @@ Fault FaultOfStorage(const SnapshotIndex& index, size_t number, uint64_t bytes) 
 Fault FaultOfTensor(const SnapshotIndex& index, size_t number) {
   const TensorRecord& tensor = index.tensors[number];
   if (!tensor.info.role) return "has no role";
-  const auto bytes = TensorBytes(tensor.info.dtype, tensor.info.shape);
-  if (!bytes) return "has no possible size: its shape overflows or does not fill whole bytes";
+  if (!BlockedBytes(tensor)) {
+    return "has no possible size: its shape overflows or does not fill whole bytes";
+  }
   if (Fault fault = FaultOfLengths(tensor)) return fault;
-  return FaultOfStorage(index, number, *bytes);
+  if (Fault fault = FaultOfPeer(index, number)) return fault;
+  return FaultOfStorage(index, number);
+}
+
+// Every pair has exactly one second. Requires: each tensor by itself is sound.
+Fault FaultOfPairs(const SnapshotIndex& index) {
+  std::vector<uint32_t> seconds(index.tensors.size());
+  for (const TensorRecord& tensor : index.tensors) {
+    if (tensor.storage == Storage::kSecondOfPair) ++seconds[tensor.same_as];
+  }
+  for (size_t i = 0; i < seconds.size(); ++i) {
+    if (seconds[i] != index.tensors[i].pair) {
+      return fmt::format("tensor '{}' is a pair with {} others", index.tensors[i].info.name,
+                         seconds[i]);
+    }
+  }
+  return {};
 }
 
 // Every byte between header and index must belong to exactly one block: so each is protected by a
@@ -131,6 +188,7 @@ Fault FindFault(const SnapshotIndex& index, uint64_t payload_end) {
     }
     if (!names.insert(name).second) return fmt::format("two tensors are named '{}'", name);
   }
+  if (const Fault fault = FaultOfPairs(index)) return fault;
   return FaultOfPlacement(index, payload_end);
 }
 

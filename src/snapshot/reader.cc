@@ -109,8 +109,7 @@ Result<void> SnapshotReader::ReadBlock(size_t tensor, size_t block, MutableBytes
 }
 
 size_t SnapshotReader::RawBlockBytes(size_t tensor, size_t block) const {
-  const TensorInfo& info = index_.tensors[tensor].info;
-  const uint64_t bytes = *TensorBytes(info.dtype, info.shape);
+  const uint64_t bytes = *BlockedBytes(index_.tensors[tensor]);
   return std::min<uint64_t>(index_.block_bytes, bytes - uint64_t{block} * index_.block_bytes);
 }
 

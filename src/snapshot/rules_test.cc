@@ -54,6 +54,25 @@ const Breach kBreaches[] = {
      [](Sample& s) { T(s, 2).info.dtype = DType::kF16; }},
     {"SameAsAnotherSize", "another dtype or size", [](Sample& s) { T(s, 2).info.shape = {21}; }},
     {"SameAsTwoThings", "names a base tensor too", [](Sample& s) { T(s, 2).base_tensor = 0; }},
+    {"PairWithoutSecond", "is a pair with 0 others",
+     [](Sample& s) {
+       T(s, 10).storage = Storage::kSameAsBase;
+       T(s, 10).same_as = 0;
+     }},
+    {"SecondOfNoPair", "paired with a tensor that is not paired",
+     [](Sample& s) { T(s, 10).same_as = 8; }},
+    {"SecondBeforeFirst", "does not stand before it", [](Sample& s) { T(s, 10).same_as = 11; }},
+    {"SecondOfAnotherSize", "another dtype or size", [](Sample& s) { T(s, 10).info.shape = {4}; }},
+    {"PeerThatIsNotThere", "a peer that does not exist", [](Sample& s) { T(s, 11).peer = 12; }},
+    {"PeerOfAnotherSize", "a peer of another size", [](Sample& s) { T(s, 11).peer = 3; }},
+    {"PeerOfItself", "a peer that does not exist", [](Sample& s) { T(s, 11).peer = 11; }},
+    {"PeerWithAPeer", "leans on others itself", [](Sample& s) { T(s, 0).peer = 1; }},
+    {"PeerInAPair", "leans on others itself",
+     [](Sample& s) {
+       T(s, 11).info.shape = {3};
+       T(s, 11).peer = 9;
+     }},
+    {"ParamsWithoutBlocks", "has none", [](Sample& s) { T(s, 3).params = {std::byte{1}}; }},
     {"IdleSameAs", "does not repeat it", [](Sample& s) { T(s, 5).same_as = 1; }},
     {"OverlappingBlocks", "has its blocks at", [](Sample& s) { --T(s, 8).data_offset; }},
     {"BlocksInHeader", "has its blocks at", [](Sample& s) { T(s, 1).data_offset = 0; }},

@@ -39,7 +39,7 @@ void AddBlock(Sample* sample, TensorRecord* tensor, uint8_t codec, const FileByt
 void AddBlocks(Sample* sample, TensorRecord* tensor, uint64_t seed) {
   std::mt19937_64 random(seed);
   const uint32_t block_bytes = sample->index.block_bytes;
-  const uint64_t bytes = BytesOf(*tensor);
+  const uint64_t bytes = *BlockedBytes(*tensor);
   tensor->data_offset = kHeaderBytes + sample->payloads.size();
   for (uint64_t done = 0; done < bytes; done += block_bytes) {
     const uint64_t raw_bytes = std::min<uint64_t>(block_bytes, bytes - done);
@@ -56,12 +56,14 @@ TensorRecord RandomTensor(Sample* sample, size_t number, std::mt19937_64& random
   for (uint64_t dimensions = random() % 4; dimensions > 0; --dimensions) {
     tensor.info.shape.push_back(random() % 6);
   }
+  if (random() % 4 == 0) tensor.params.resize(random() % 30, std::byte{7});
   for (uint64_t metrics = random() % 3; metrics > 0; --metrics) {
     tensor.error.push_back({"metric", std::bit_cast<double>(random())});
   }
   if (has_base && random() % 2) tensor.base_tensor = static_cast<uint32_t>(random());
   if (tensor.base_tensor && random() % 2) {
     tensor.storage = Storage::kSameAsBase;
+    tensor.params.clear();
   } else {
     AddBlocks(sample, &tensor, random());
   }
@@ -166,7 +168,19 @@ Sample FullSample() {
   TensorRecord empty = Tensor("empty", DType::kC128, {7, 0, uint64_t{1} << 63}, Role::kOther);
   TensorRecord odd = Tensor("not UTF-8: \xff", DType::kF4, {2, 3}, Role::kOther);
   AddBlocks(&sample, &odd, 4);
-  index.tensors = {weight, moment, tied, frozen, tied_to_frozen, scalar, constant, empty, odd};
+  TensorRecord variance = Tensor("v", DType::kF32, {3}, Role::kExpAvgSq);
+  variance.pair = true;
+  variance.params = {std::byte{1}, std::byte{2}};
+  AddBlocks(&sample, &variance, 5);
+  TensorRecord momentum = Tensor("m", DType::kF32, {3}, Role::kExpAvg);
+  momentum.storage = Storage::kSecondOfPair;
+  momentum.same_as = 9;
+  momentum.base_tensor = 10;
+  TensorRecord master = Tensor("master", DType::kF32, {4, 5}, Role::kMaster);
+  master.peer = 0;
+  AddBlocks(&sample, &master, 6);
+  index.tensors = {weight,   moment, tied, frozen,   tied_to_frozen, scalar,
+                   constant, empty,  odd,  variance, momentum,       master};
   return sample;
 }
 
@@ -192,6 +206,7 @@ Sample RandomSample(uint64_t seed) {
     twin.storage = Storage::kSameAsTensor;
     twin.base_tensor.reset();
     twin.blocks.clear();
+    twin.params.clear();
     index.tensors.push_back(twin);
   }
   return sample;

@@ -13,7 +13,7 @@ import zstandard
 
 # Bits of an element, by the dtype's code.
 BITS = [8, 8, 8, 16, 16, 32, 32, 64, 64, 16, 16, 32, 64, 64, 128, 4, 6, 6, 8, 8, 8, 8, 8]
-BLOCKS, SAME_AS_BASE, SAME_AS_TENSOR = range(3)
+BLOCKS, SAME_AS_BASE, SAME_AS_TENSOR, SECOND_OF_PAIR = range(4)
 
 
 class Cursor:
@@ -92,7 +92,8 @@ def parse_index(raw):
     metadata = c.raw(c.get("I"))
     base = c.get("QQQ") if c.get("B") else None
     tensors = [parse_tensor(Cursor(c.raw(c.get("I"))), i) for i in range(c.get("I"))]
-    counts = [-(-t["bytes"] // block_bytes) if t["storage"] == BLOCKS else 0 for t in tensors]
+    blocked = [t["bytes"] * (1 + t["pair"]) * (t["storage"] == BLOCKS) for t in tensors]
+    counts = [-(-b // block_bytes) for b in blocked]
     columns = [[c.get(field) for _ in range(sum(counts))] for field in "BIQQ"]
     rows = iter(zip(*columns))
     end = 64
@@ -114,6 +115,11 @@ def parse_tensor(c, number):
     bits = BITS[t["dtype"]] * prod(t["shape"])
     assert bits % 8 == 0
     t["bytes"] = bits // 8
+    pair, has_peer, peer, t["params"] = 0, 0, 0, b""
+    if c.at < len(c.data):
+        pair, has_peer, peer, params_bytes = c.get("BBII")
+        t["params"] = c.raw(params_bytes)
+    t["pair"], t["peer"] = bool(pair), (number + peer) % 2**32 if has_peer else None
     return t
 
 

@@ -54,6 +54,9 @@ def test_full():
         b"constant",
         b"empty",
         b"not UTF-8: \xff",
+        b"v",
+        b"m",
+        b"master",
     ]
     assert tensors[b"model.weight"]["base_tensor"] == 3
     assert len(tensors[b"model.weight"]["blocks"]) == 3
@@ -64,6 +67,11 @@ def test_full():
     assert tensors[b"frozen"]["storage"] == naive_reader.SAME_AS_BASE
     assert tensors[b"empty"]["blocks"] == []
     assert tensors[b"constant"]["payloads"] == [b""]
+    assert tensors[b"v"]["pair"] and len(tensors[b"v"]["blocks"]) == 2
+    assert tensors[b"v"]["params"] == b"\x01\x02"
+    assert tensors[b"m"]["storage"] == naive_reader.SECOND_OF_PAIR
+    assert tensors[b"m"]["same_as"] == 9
+    assert tensors[b"master"]["peer"] == 0
 
 
 @pytest.mark.parametrize("golden", [TINY, FULL], ids=["tiny", "full"])
