@@ -16,6 +16,7 @@
 
 #include <bitsnap/dtype.h>
 #include <bitsnap/result.h>
+#include <bitsnap/tensor.h>
 
 #include "base/bytes.h"
 
@@ -45,11 +46,42 @@ class Scratch {
   std::array<std::vector<std::byte>, kSlots> slots_;
 };
 
+// The same elements of the tensor that a block leans on in its own snapshot.
+struct PeerBlock {
+  DType dtype;
+  Bytes bytes;
+};
+
 // What is known to both encoder and decoder of a block besides its payload.
 struct BlockContext {
   DType dtype;
-  size_t raw_bytes;           // 1 to kBlockBytes, a multiple of WordBytes(dtype)
-  std::optional<Bytes> base;  // the same range of the base's tensor, raw_bytes long
+  size_t raw_bytes;                // 1 to kBlockBytes, a multiple of parts() * WordBytes(dtype)
+  std::optional<Bytes> base = {};  // the same range of the base's tensor, raw_bytes long
+  std::optional<PeerBlock> peer = {};
+  Bytes params = {};        // what Prepare gave for the tensor; from a file when decoding
+  uint64_t first_word = 0;  // where the block begins, in words of the tensor (of each part)
+  uint64_t row_words = 0;   // words of the tensor's last dimension; 0 or 1 dimensions: all
+};
+
+// What the user accepts to lose.
+struct Accepted {
+  double update_error = 0;    // of Adam's update, ||u - u'|| / ||u|| over a tensor
+  unsigned master_bits = 16;  // of the 16 that a master weight has beyond its 16-bit weight
+  double eps = 1e-8;          // of Adam
+};
+
+// A whole tensor, or the two of a pair, before any of its blocks is coded.
+struct TensorContext {
+  DType dtype;
+  Bytes first;        // all of the tensor
+  Bytes second = {};  // all of the pair's other tensor, as long as `first`
+  uint64_t row_words = 0;
+  Accepted accepted = {};
+};
+
+struct Prepared {
+  std::vector<std::byte> params;  // BlockContext::params of all blocks; stored in the snapshot
+  std::vector<Metric> error;      // measured, if the codec measures what it loses itself
 };
 
 // Stateless; safe to use from several threads.
@@ -62,7 +94,16 @@ class Codec {
   // Whether a decoder needs the base's block. Such a codec codes a block that equals its base, and
   // only such a block, in zero bytes.
   virtual bool needs_base() const { return false; }
+  // Whether it needs the block of a peer, whose dtype it must support as such.
+  virtual bool needs_peer() const { return false; }
+  virtual bool SupportsPeer(DType) const { return false; }
+  // 2 for a codec of pairs: its blocks hold the same range of two tensors, one after the other.
+  virtual size_t parts() const { return 1; }
   virtual bool Supports(DType dtype) const = 0;
+
+  // Chooses what all blocks of a tensor share; nullopt when the codec cannot serve the tensor as
+  // the user accepts. Depends on nothing but its argument.
+  virtual std::optional<Prepared> Prepare(const TensorContext&) const { return Prepared{}; }
 
   // Largest coded size of a block of `raw_bytes`, and the least size of Encode's `out`, slack for
   // whole-vector stores included.
@@ -72,14 +113,16 @@ class Codec {
   // be below `limit` or the block does not suit the codec. What is left in `out` beyond the coded
   // size is unspecified. The bytes depend on nothing but `context` and `raw`: not on the CPU, the
   // scratch or earlier calls.
-  // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base if needs_base(), and
-  // out.size() >= EncodeBound(raw.size()). No alignment is assumed.
+  // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base if needs_base(), a
+  // peer if needs_peer(), params of Prepare, and out.size() >= EncodeBound(raw.size()). No
+  // alignment is assumed.
   virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                        MutableBytes out, Scratch& scratch) const = 0;
 
   // Decodes a payload of any origin into `out`. Fails with kCorrupt when it breaks the codec's
   // spec; never reads or writes outside the spans, never allocates by a length from the payload.
-  // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base if needs_base().
+  // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base if needs_base(), a
+  // peer if needs_peer(). The params may be anything.
   virtual Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
                               Scratch& scratch) const = 0;
 };

@@ -4,21 +4,14 @@
 #include <array>
 #include <cstring>
 
-#include "codec/entropy/rans.h"
-#include "codec/planes/estimate.h"
+#include "codec/entropy/plane.h"
 #include "codec/planes/kernel.h"
 
 namespace bitsnap {
 namespace {
 
-enum class PlaneKind : uint8_t { kRaw = 0, kConstant = 1, kRans = 2 };
-
 // Slots of the scratch.
 constexpr size_t kPlanesSlot = 0;
-
-// Bytes before a plane's content: its kind, and the length of a rANS stream.
-constexpr size_t kKindBytes = 1;
-constexpr size_t kLengthBytes = sizeof(uint32_t);
 
 bool IsRotated(DType dtype) {
   switch (dtype) {
@@ -34,75 +27,6 @@ bool IsRotated(DType dtype) {
   }
 }
 
-bool IsConstant(Bytes plane) {
-  return std::memcmp(plane.data(), plane.data() + 1, plane.size() - 1) == 0;
-}
-
-struct PlanePlan {
-  PlaneKind kind;
-  size_t bytes;  // estimated for kRans, otherwise exact; with its header
-};
-
-PlanePlan PlanPlane(Bytes plane) {
-  if (IsConstant(plane)) return {PlaneKind::kConstant, kKindBytes + 1};
-  const PlanePlan raw{PlaneKind::kRaw, kKindBytes + plane.size()};
-  if (plane.size() < rans::kMinSymbols) return raw;
-  // A gain of a few bytes in a thousand is not worth the time.
-  const size_t coded = kLengthBytes + planes::EstimateCodedBytes(plane);
-  if (coded >= plane.size() - plane.size() / 64) return raw;
-  return {PlaneKind::kRans, kKindBytes + coded};
-}
-
-// Appends planes to the caller's buffer, which holds EncodeBound bytes.
-class PlaneWriter {
- public:
-  explicit PlaneWriter(MutableBytes out) : out_(out) {}
-
-  void Write(PlaneKind kind, Bytes plane) {
-    if (kind == PlaneKind::kRans && WriteRans(plane)) return;
-    Byte(kind == PlaneKind::kConstant ? kind : PlaneKind::kRaw);
-    const Bytes content = kind == PlaneKind::kConstant ? plane.first(1) : plane;
-    std::ranges::copy(content, out_.begin() + size_);
-    size_ += content.size();
-  }
-
-  size_t size() const { return size_; }
-
- private:
-  void Byte(PlaneKind kind) { out_[size_++] = static_cast<std::byte>(kind); }
-
-  bool WriteRans(Bytes plane) {
-    const MutableBytes stream = out_.subspan(size_ + kKindBytes + kLengthBytes);
-    const std::optional<size_t> bytes = rans::Encode(plane, stream);
-    if (!bytes) return false;
-    Byte(PlaneKind::kRans);
-    const auto length = static_cast<uint32_t>(*bytes);
-    std::memcpy(&out_[size_], &length, kLengthBytes);
-    size_ += kLengthBytes + *bytes;
-    return true;
-  }
-
-  MutableBytes out_;
-  size_t size_ = 0;
-};
-
-// Where the decoded plane is: in the payload itself if raw, else in `buffer`. Null when malformed.
-const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer) {
-  const auto kind = static_cast<PlaneKind>(reader.Int<uint8_t>());
-  switch (kind) {
-    case PlaneKind::kRaw:
-      return reader.Raw(buffer.size()).data();
-    case PlaneKind::kConstant:
-      std::ranges::fill(buffer, static_cast<std::byte>(reader.Int<uint8_t>()));
-      return buffer.data();
-    case PlaneKind::kRans: {
-      const Bytes stream = reader.Raw(reader.Int<uint32_t>());
-      return rans::Decode(stream, buffer) ? buffer.data() : nullptr;
-    }
-  }
-  return nullptr;
-}
-
 class Planes final : public Codec {
  public:
   CodecId id() const override { return CodecId::kPlanes; }
@@ -112,7 +36,7 @@ class Planes final : public Codec {
   // Each plane may need the room that rANS asks for; eight planes waste the most.
   size_t EncodeBound(size_t raw_bytes) const override {
     const size_t plane = (raw_bytes + planes::kMaxWordBytes - 1) / planes::kMaxWordBytes;
-    return planes::kMaxWordBytes * (kKindBytes + kLengthBytes + rans::EncodeBound(plane));
+    return planes::kMaxWordBytes * PlaneBound(plane);
   }
 
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,

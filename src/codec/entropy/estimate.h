@@ -3,10 +3,10 @@
 
 #include "base/bytes.h"
 
-namespace bitsnap::planes {
+namespace bitsnap::rans {
 
 // Roughly the bytes that rANS needs for `plane`, its tables included. Integer arithmetic, since an
 // encoder that went by floating point could choose differently on another machine.
 size_t EstimateCodedBytes(Bytes plane);
 
-}  // namespace bitsnap::planes
+}  // namespace bitsnap::rans

@@ -1,4 +1,4 @@
-#include "codec/planes/estimate.h"
+#include "codec/entropy/estimate.h"
 
 #include <algorithm>
 #include <array>
@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace bitsnap::planes {
+namespace bitsnap::rans {
 namespace {
 
 // Logarithms are fixed-point numbers with this many fractional bits.
@@ -89,4 +89,4 @@ size_t EstimateCodedBytes(Bytes plane) {
   return payload + kStateBytes + kTableBytesPerSymbol * distinct;
 }
 
-}  // namespace bitsnap::planes
+}  // namespace bitsnap::rans
