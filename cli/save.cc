@@ -59,10 +59,13 @@ Result<ExitCode> Save(Args args, bool json) {
   Result<Store> store = Store::OpenOrCreate(args.store);
   if (!store) return tl::make_unexpected(store.error());
 
-  ProgressBar bar("save");
   args.options.metadata = PackMetadata(file->metadata());
-  args.options.progress = bar.Callback();
-  const Result<SaveReport> report = store->Save(file->tensors(), args.options);
+  Result<SaveReport> report;
+  {
+    ProgressBar bar("save");
+    args.options.progress = bar.Callback();
+    report = store->Save(file->tensors(), args.options);
+  }
   if (!report) return tl::make_unexpected(report.error());
   if (json) {
     PrintJson(ToJson(*report, args));
