@@ -42,8 +42,8 @@ def run(title: str, folder: Path, *arguments: object, die_at: int | None = None)
 
 def train(out: Path, steps: int, size: str) -> None:
     saves = steps // SAVE_EVERY
-    between = SAVE_EVERY * (saves // 3) + SAVE_EVERY // 2
-    during = SAVE_EVERY * (2 * saves // 3)
+    between = SAVE_EVERY * (saves // 2) + SAVE_EVERY // 2
+    during = SAVE_EVERY * (saves - 1)  # by then saves lean on a base
     arguments = ["--steps", steps, "--size", size]
     a, b = out / "a", out / "b"
     run(f"Run A is left alone for {steps} steps.", a, *arguments)
@@ -57,10 +57,10 @@ def report(out: Path) -> int:
 
     a, b = out / "a", out / "b"
     saves = demo_report.events(a / "log.jsonl", "save")
-    demo_report.plot(saves, out / "demo.png")
+    demo_report.plot(saves, demo_report.events(a / "log.jsonl", "step"), out / "demo.png")
     print(f"\nRun A's saves:\n\n{demo_report.table(saves)}\n\nAs a picture: {out / 'demo.png'}\n")
-    resumed = [event["step"] for event in demo_report.events(b / "log.jsonl", "resume")]
-    print(f"Run B was killed {len(resumed)} times and restored from steps {resumed}.")
+    for life in demo_report.lives(b / "log.jsonl"):
+        print(f"Run B was {life} from {b / 'store'}.")
     differences = demo_report.verdict(a, b)
     if differences:
         shown = differences[: demo_report.MOST_LINES]

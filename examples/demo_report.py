@@ -12,13 +12,22 @@ import torch
 from safetensors.torch import load_file
 
 ROLES = ["weight", "master", "exp_avg", "exp_avg_sq"]
-COLORS = {"weight": "C0", "master": "C1", "exp_avg": "C2", "exp_avg_sq": "C3"}
 MOST_LINES = 10  # of differences shown
 
 
-def events(log: Path, kind: str) -> list[dict]:
+def events(log: Path, *kinds: str) -> list[dict]:
     with open(log, encoding="utf-8") as lines:
-        return [event for event in map(json.loads, lines) if event["event"] == kind]
+        return [event for event in map(json.loads, lines) if event["event"] in kinds]
+
+
+def lives(log: Path) -> list[str]:
+    """Where a killed run ended, as far as it could tell, and from where it went on."""
+    told, last = [], 0
+    for event in events(log, "step", "resume"):
+        if event["event"] == "resume":
+            told.append(f"killed after step {last} and restored at step {event['step']}")
+        last = event["step"]
+    return told
 
 
 def ratio(part: dict) -> float:
@@ -26,48 +35,68 @@ def ratio(part: dict) -> float:
 
 
 def table(saves: list[dict]) -> str:
-    roles = " ".join(f"{role:>10}" for role in ROLES)
-    lines = [f"{'':47}ratio", f"step  base changed   raw MB stored MB    whole {roles}  seconds"]
-    lines[0] = " " * lines[1].index("whole") + "ratio"
+    lines = ["step  base changed  raw MB stored  ratio  weight master exp_avg exp_avg_sq  seconds"]
     lines += [_row(save) for save in saves]
     raw = sum(save["raw_bytes"] for save in saves)
     stored = sum(save["stored_bytes"] for save in saves)
-    lines.append(f" all {'':12} {raw / 1e6:8.1f}  {stored / 1e6:8.1f} {raw / stored:8.2f}")
+    lines.append(f" all {raw / 1e6:21.1f} {stored / 1e6:6.1f} {raw / stored:6.2f}")
+    lines += [
+        "",
+        "changed: 16-bit weights that differ from the base, or without one from the save before",
+    ]
     return "\n".join(lines)
 
 
 def _row(save: dict) -> str:
     base = "-" if save["base_step"] is None else save["base_step"]
     changed = "-" if save["changed"] is None else f"{save['changed']:.3f}"
-    roles = " ".join(f"{ratio(save['roles'][role]):10.2f}" for role in ROLES)
+    weight, master, exp_avg, exp_avg_sq = (ratio(save["roles"][role]) for role in ROLES)
     return (
-        f"{save['step']:4} {base:>5} {changed:>7} {save['raw_bytes'] / 1e6:8.1f}"
-        f" {save['stored_bytes'] / 1e6:9.1f} {ratio(save):8.2f} {roles} {save['seconds']:8.2f}"
+        f"{save['step']:4} {base:>5} {changed:>7} {save['raw_bytes'] / 1e6:7.1f}"
+        f" {save['stored_bytes'] / 1e6:6.1f} {ratio(save):6.2f} {weight:7.2f} {master:6.2f}"
+        f" {exp_avg:7.2f} {exp_avg_sq:10.2f} {save['seconds']:8.2f}"
     )
 
 
-def plot(saves: list[dict], path: Path) -> None:
-    steps = [save["step"] for save in saves]
+def plot(saves: list[dict], steps: list[dict], path: Path) -> None:
     figure, (top, bottom) = plt.subplots(
-        2, sharex=True, figsize=(8, 6), height_ratios=[3, 2], layout="constrained"
+        2, sharex=True, figsize=(8, 6.5), height_ratios=[3, 2], layout="constrained"
     )
-    for role in ROLES:
-        values = [ratio(save["roles"][role]) for save in saves]
-        top.plot(steps, values, color=COLORS[role], label=role)
-    top.plot(steps, [ratio(save) for save in saves], "k", linewidth=2.5, label="whole")
-    top.set_ylabel("raw / stored bytes")
-    top.set_title("Every bit kept: how much smaller each save is")
-    top.legend()
-    changed = [(save["step"], save["changed"]) for save in saves if save["changed"] is not None]
-    bottom.plot(*zip(*changed), color=COLORS["weight"], marker=".")
-    bottom.set_ylabel("changed 16-bit weights")
-    bottom.set_ylim(0, 1)
-    bottom.set_xlabel("step")
+    _plot_ratios(top, saves)
+    _plot_changes(bottom, saves, steps)
     for axes in (top, bottom):
         axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _plot_ratios(axes: plt.Axes, saves: list[dict]) -> None:
+    steps = [save["step"] for save in saves]
+    for role, style in zip(ROLES, ["C0-", "C1-", "C2--", "C3:"]):
+        axes.plot(steps, [ratio(save["roles"][role]) for save in saves], style, label=role)
+    axes.plot(steps, [ratio(save) for save in saves], "k-", linewidth=2.5, label="whole save")
+    deltas = [save for save in saves if save["base_step"] is not None]
+    tops = [ratio(save["roles"]["weight"]) for save in deltas]
+    axes.plot([save["step"] for save in deltas], tops, "C0o", label="leans on a base")
+    axes.set_yscale("log")
+    axes.set_yticks([1, 1.5, 2, 3, 5, 10], ["1", "1.5", "2", "3", "5", "10"])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=1)
+    axes.set_ylabel("raw bytes / stored bytes")
+    axes.set_title("How much smaller each save is, with every bit kept")
+
+
+def _plot_changes(axes: plt.Axes, saves: list[dict], steps: list[dict]) -> None:
+    rates = [event["learning_rate"] for event in steps]
+    relative = [rate / max(rates) for rate in rates]
+    axes.plot([event["step"] for event in steps], relative, "0.6", label="learning rate / its peak")
+    changed = [(save["step"], save["changed"]) for save in saves if save["changed"] is not None]
+    axes.plot(*zip(*changed), "C0.-", label="changed 16-bit weights")
+    axes.set_ylabel("fraction")
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("step")
 
 
 def differing_tensors(a: Path, b: Path) -> list[str]:

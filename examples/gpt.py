@@ -16,7 +16,7 @@ GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class Config:
-    steps: int  # the length of the learning rate's schedule
+    steps: int  # the length of the learning rate's schedule; `final_lr` holds after it
     warmup: int
     final_lr: float
     layers: int = 4

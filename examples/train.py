@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -57,12 +58,17 @@ def die_when_writing(store: Path) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def schedule(steps: int, size: dict) -> Config:
+    """Warm-up, decay, and a last sixth as slow as fine-tuning: from many changes to few."""
+    return Config(steps=steps * 5 // 6, warmup=steps // 8, final_lr=3e-7, **size)
+
+
 class Run:
     """A training run and where it keeps its state."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         size = TINY if options.size == "tiny" else {}
-        config = Config(steps=options.steps, warmup=options.steps // 8, final_lr=3e-6, **size)
+        config = schedule(options.steps, size)
         self.options = options
         self.training = Training(config, options.seed)
         self.checkpointer = Checkpointer(options.store, profile="exact")
@@ -73,7 +79,10 @@ class Run:
 
     def resume(self) -> None:
         training = self.training
-        step = self.checkpointer.restore(model=training.model, optimizer=training.optimizer)
+        with warnings.catch_warnings(action="ignore"):  # said below, in the run's own words
+            step = self.checkpointer.restore(model=training.model, optimizer=training.optimizer)
+        for passed in self.checkpointer.passed_over:
+            print(f"  passed over: {passed.error}", flush=True)
         if step is None:
             self.note(event="start")
             return
@@ -85,10 +94,11 @@ class Run:
     def train(self) -> None:
         options, training = self.options, self.training
         while training.step < options.steps:
+            rate = training.config.learning_rate(training.step)
             started = time.perf_counter()
             loss = training.train_step()
             self.progress.show(training.step, loss, time.perf_counter() - started)
-            self.note(event="step", step=training.step, loss=loss)
+            self.note(event="step", step=training.step, loss=loss, learning_rate=rate)
             dies = training.step == options.die_at_step
             if training.step % options.save_every == 0:
                 if dies:
