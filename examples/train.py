@@ -75,7 +75,7 @@ class Run:
         self.progress = Progress(options.steps, config.batch * config.context)
         self.changed = ChangedFraction()
         options.out.mkdir(parents=True, exist_ok=True)
-        self.log = open(options.out / "log.jsonl", "a", encoding="utf-8")
+        self.log = options.out / "log.jsonl"
 
     def resume(self) -> None:
         training = self.training
@@ -125,7 +125,8 @@ class Run:
         save_file(tensors, self.options.out / "final.safetensors")
 
     def note(self, **event) -> None:
-        print(json.dumps(event), file=self.log, flush=True)
+        with open(self.log, "a", encoding="utf-8") as log:
+            print(json.dumps(event), file=log)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
