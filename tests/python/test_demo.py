@@ -17,7 +17,7 @@ import demo_report  # noqa: E402
 import train  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def torch_settings():
     """A training sets torch's threads, determinism and RNG; other tests keep their own."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
