@@ -6,7 +6,7 @@
 namespace bitsnap::bitmask {
 
 // Bytes past the packed result that PackChanged may scribble on.
-inline constexpr size_t kPackSlack = 64;
+inline constexpr size_t kPackSlack = 16;
 
 inline constexpr size_t MaskBytes(size_t words) { return words / 8 + (words % 8 != 0); }
 

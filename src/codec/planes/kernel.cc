@@ -24,8 +24,7 @@ HWY_INLINE auto Widen(D d, V bytes) {
 
 #if HWY_TARGET != HWY_SCALAR
 // Stores the planes of `kBytes` vectors of words of `kBytes` bytes: the lower halves of all words
-// make vectors of half as wide words, and so do the upper halves. Not by TruncateTo, which in
-// Highway 1.0.3 mixes up the bytes of u32 on AVX3_DL.
+// make vectors of half as wide words, and so do the upper halves.
 template <size_t kBytes, class V>
 HWY_INLINE void StorePlanes(const V* v, uint8_t* planes, size_t words) {
   if constexpr (kBytes == 1) {
@@ -124,25 +123,15 @@ void MergeIf(bool rotated, const PlanePointers& planes, MutableBytes out) {
 }
 
 void SplitAny(size_t word_bytes, bool rotate, Bytes raw, MutableBytes planes) {
-  switch (word_bytes) {
-    case 2:
-      return SplitIf<uint16_t>(rotate, raw, planes);
-    case 4:
-      return SplitIf<uint32_t>(rotate, raw, planes);
-    default:
-      return SplitIf<uint64_t>(rotate, raw, planes);
-  }
+  if (word_bytes == 2) return SplitIf<uint16_t>(rotate, raw, planes);
+  if (word_bytes == 4) return SplitIf<uint32_t>(rotate, raw, planes);
+  SplitIf<uint64_t>(rotate, raw, planes);
 }
 
 void MergeAny(size_t word_bytes, bool rotated, const PlanePointers& planes, MutableBytes out) {
-  switch (word_bytes) {
-    case 2:
-      return MergeIf<uint16_t>(rotated, planes, out);
-    case 4:
-      return MergeIf<uint32_t>(rotated, planes, out);
-    default:
-      return MergeIf<uint64_t>(rotated, planes, out);
-  }
+  if (word_bytes == 2) return MergeIf<uint16_t>(rotated, planes, out);
+  if (word_bytes == 4) return MergeIf<uint32_t>(rotated, planes, out);
+  MergeIf<uint64_t>(rotated, planes, out);
 }
 
 }  // namespace bitsnap::planes::HWY_NAMESPACE
