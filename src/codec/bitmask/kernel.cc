@@ -75,9 +75,9 @@ const std::byte* ExpandGroup(const std::byte* base, uint64_t bits, const std::by
 
 #else
 
-// Appends the group's words whose bit is set; returns the end. Writes up to 16 bytes more. No branch
-// skips a group without changes: mispredicted, it costs more than it saves. Nor do wider vectors help
-// with this: their stores overlap more.
+// Appends the group's words whose bit is set; returns the end. Writes up to 16 bytes more. No
+// branch skips a group without changes: mispredicted, it costs more than it saves. Nor do wider
+// vectors help with this: their stores overlap more.
 template <class T>
 HWY_INLINE std::byte* CompressGroup(const std::byte* raw, uint64_t bits, std::byte* values) {
   using Table = Shuffles<sizeof(T)>;
@@ -205,9 +205,8 @@ auto WithWord(size_t word_bytes, const F& f) {
 }
 
 size_t PackAny(size_t word_bytes, Bytes base, Bytes raw, size_t max_changed, MutableBytes out) {
-  return WithWord(word_bytes, [&](auto word) {
-    return Pack<decltype(word)>(base, raw, max_changed, out);
-  });
+  return WithWord(word_bytes,
+                  [&](auto word) { return Pack<decltype(word)>(base, raw, max_changed, out); });
 }
 
 void UnpackAny(size_t word_bytes, Bytes base, Bytes mask, Bytes values, MutableBytes out) {
