@@ -51,7 +51,9 @@ bool PlaneWriter::WriteRans(Bytes plane) {
   return true;
 }
 
-const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer) {
+size_t PlaneWorkBytes(size_t bytes) { return bytes + rans::kDecodePadding; }
+
+const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer, MutableBytes work) {
   const auto kind = static_cast<PlaneKind>(reader.Int<uint8_t>());
   switch (kind) {
     case PlaneKind::kRaw:
@@ -61,7 +63,8 @@ const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer) {
       return buffer.data();
     case PlaneKind::kRans: {
       const Bytes stream = reader.Raw(reader.Int<uint32_t>());
-      return rans::Decode(stream, buffer) ? buffer.data() : nullptr;
+      if (stream.size() >= buffer.size()) return nullptr;  // would have been stored raw
+      return rans::Decode(stream, buffer, work) ? buffer.data() : nullptr;
     }
   }
   return nullptr;

@@ -41,8 +41,11 @@ class PlaneWriter {
   size_t size_ = 0;
 };
 
+// Working memory that reading a plane of `bytes` bytes needs.
+size_t PlaneWorkBytes(size_t bytes);
+
 // Where the decoded plane is: in the payload itself if raw, else in `buffer`, whose size is the
-// plane's. Null when malformed.
-const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer);
+// plane's. Null when malformed. Requires: `work` holds PlaneWorkBytes(buffer.size()).
+const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer, MutableBytes work);
 
 }  // namespace bitsnap

@@ -2,6 +2,8 @@
 
 #include <htscodecs/rANS_static4x16.h>
 
+#include <algorithm>
+
 namespace bitsnap::rans {
 namespace {
 
@@ -39,11 +41,13 @@ std::optional<size_t> Encode(Bytes symbols, MutableBytes out) {
   return size;
 }
 
-bool Decode(Bytes coded, MutableBytes symbols) {
+bool Decode(Bytes coded, MutableBytes symbols, MutableBytes work) {
   if (coded.size() < 2 || coded[0] != std::byte{kMode}) return false;
+  std::ranges::copy(coded, work.begin());
+  std::ranges::fill(work.subspan(coded.size(), kDecodePadding), std::byte{0});
   auto size = static_cast<unsigned>(symbols.size());
   const auto* result = rans_uncompress_to_4x16(
-      Cast(coded.data()), static_cast<unsigned>(coded.size()), Cast(symbols.data()), &size);
+      Cast(work.data()), static_cast<unsigned>(coded.size()), Cast(symbols.data()), &size);
   return result != nullptr && size == symbols.size();
 }
 

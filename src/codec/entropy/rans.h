@@ -20,8 +20,12 @@ size_t EncodeBound(size_t symbols);
 // Requires: symbols.size() >= kMinSymbols, out.size() >= EncodeBound(symbols.size()).
 std::optional<size_t> Encode(Bytes symbols, MutableBytes out);
 
+// The library's decoders read some bytes past a stream that lies (16 with AVX2), hence the copy.
+inline constexpr size_t kDecodePadding = 64;
+
 // Decodes `coded`, of any origin, into exactly `symbols`; false when it is malformed. Streams that
 // are too long or end in the wrong states are not told apart from good ones: check the result.
-bool Decode(Bytes coded, MutableBytes symbols);
+// Requires: work.size() >= coded.size() + kDecodePadding.
+bool Decode(Bytes coded, MutableBytes symbols, MutableBytes work);
 
 }  // namespace bitsnap::rans

@@ -12,6 +12,7 @@ namespace {
 
 // Slots of the scratch.
 constexpr size_t kPlanesSlot = 0;
+constexpr size_t kStreamSlot = 1;
 
 bool IsRotated(DType dtype) {
   switch (dtype) {
@@ -66,10 +67,11 @@ class Planes final : public Codec {
     const size_t word = WordBytes(context.dtype);
     const size_t words = out.size() / word;
     const MutableBytes buffer = scratch.Get(kPlanesSlot, out.size());
+    const MutableBytes work = scratch.Get(kStreamSlot, PlaneWorkBytes(words));
     planes::PlanePointers planes{};
     ByteReader reader(coded);
     for (size_t k = 0; k < word; ++k) {
-      planes[k] = ReadPlane(reader, buffer.subspan(k * words, words));
+      planes[k] = ReadPlane(reader, buffer.subspan(k * words, words), work);
       if (!reader.ok() || planes[k] == nullptr) {
         return Fail(ErrorKind::kCorrupt, "planes block has a malformed plane");
       }
