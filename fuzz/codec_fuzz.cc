@@ -1,6 +1,6 @@
-// Every codec against hostile bytes. The input's head chooses codec, dtype, block size, base and
-// one flipped byte; the rest is decoded as a payload, and coded as data, decoded, compared, and
-// decoded again with the flipped byte.
+// Every codec against hostile bytes. The input's head chooses codec, dtype, block size, base, peer,
+// parameters and one flipped byte; the rest is decoded as a payload, and coded as data, decoded,
+// compared, and decoded again with the flipped byte.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -33,23 +33,63 @@ std::vector<std::byte> MakeBase(Bytes like, size_t size, size_t stride) {
   return base;
 }
 
+// A block's surroundings, owned, each of exactly its size.
+struct Surroundings {
+  std::vector<std::byte> base, peer, params;
+  DType dtype, peer_dtype;
+  size_t size;
+
+  BlockContext context() const {
+    BlockContext context{.dtype = dtype, .raw_bytes = size, .base = base};
+    if (!peer.empty()) context.peer = {peer_dtype, peer};
+    context.params = params;
+    context.row_words = std::max<size_t>(1, size / WordBytes(dtype) / 3);
+    return context;
+  }
+};
+
+Surroundings MakeSurroundings(const Codec& codec, const Head& head, DType dtype, Bytes data,
+                              size_t size) {
+  Surroundings result{.dtype = dtype, .size = size};
+  result.base = MakeBase(data, size, head.base_stride);
+  result.peer_dtype = head.flip % 2 == 0 ? DType::kBF16 : DType::kF16;
+  if (codec.needs_peer()) result.peer = MakeBase(data, size / 2, head.base_stride);
+  return result;
+}
+
 void DecodeAsPayload(const Codec& codec, const Head& head, DType dtype, Bytes payload) {
-  const size_t size = (1 + head.words % 2048) * WordBytes(dtype);
-  const auto base = MakeBase(payload, size, head.base_stride);
+  const size_t size = (1 + head.words % 2048) * codec.parts() * WordBytes(dtype);
+  Surroundings around = MakeSurroundings(codec, head, dtype, payload, size);
+  const size_t params = std::min<size_t>(payload.size(), head.flip % 64);
+  around.params.assign(payload.begin(), payload.begin() + params);
+  payload = payload.subspan(params);
   std::vector<std::byte> out(size);
   Scratch scratch;
-  if (!codec.Decode({dtype, size, base}, payload, out, scratch)) return;
+  if (!codec.Decode(around.context(), payload, out, scratch)) return;
   std::vector<std::byte> again(size, std::byte{0xee});
-  Require(codec.Decode({dtype, size, base}, payload, again, scratch).has_value());
+  Require(codec.Decode(around.context(), payload, again, scratch).has_value());
   Require(out == again);
 }
 
+bool Prepare(const Codec& codec, const Head& head, Bytes raw, Surroundings& around) {
+  const size_t part = raw.size() / codec.parts();
+  TensorContext tensor{.dtype = around.dtype, .first = raw.first(part)};
+  if (codec.parts() == 2) tensor.second = raw.subspan(part);
+  tensor.row_words = around.context().row_words;
+  tensor.accepted = {.update_error = head.flip / 400.0, .master_bits = 1 + head.flip_at % 16u};
+  const auto prepared = codec.Prepare(tensor);
+  if (prepared) around.params = prepared->params;
+  return prepared.has_value();
+}
+
 void EncodeAndDecode(const Codec& codec, const Head& head, DType dtype, Bytes data) {
-  const size_t size = std::min(data.size(), kBlockBytes) / WordBytes(dtype) * WordBytes(dtype);
+  const size_t unit = WordBytes(dtype) * codec.parts();
+  const size_t size = std::min(data.size(), kBlockBytes) / unit * unit;
   if (size == 0) return;
   const Bytes raw = data.first(size);
-  const auto base = MakeBase(raw, size, head.base_stride);
-  const BlockContext context{dtype, size, base};
+  Surroundings around = MakeSurroundings(codec, head, dtype, raw, size);
+  if (!Prepare(codec, head, raw, around)) return;
+  const BlockContext context = around.context();
   // Kept: bounds may be megabytes, and new ones would take most of the time.
   static std::vector<std::byte> room;
   room.resize(std::max(room.size(), codec.EncodeBound(size)));
@@ -61,7 +101,7 @@ void EncodeAndDecode(const Codec& codec, const Head& head, DType dtype, Bytes da
 
   std::vector<std::byte> out(size);
   Require(codec.Decode(context, coded, out, scratch).has_value());
-  if (codec.lossless()) Require(std::memcmp(out.data(), raw.data(), size) == 0);
+  if (codec.IsLossless(context.params)) Require(std::memcmp(out.data(), raw.data(), size) == 0);
 
   if (coded.empty()) return;
   coded[head.flip_at % coded.size()] ^= static_cast<std::byte>(head.flip);

@@ -28,6 +28,9 @@ enum class CodecId : uint8_t {
   kPlanes = 1,
   kBitmask = 2,
   kCluster = 3,
+  kDelta = 4,
+  kAdam = 5,
+  kResidual = 6,
 };
 
 // Raw bytes of all blocks of a tensor but its last. Small enough that a block, its base and its
@@ -90,7 +93,8 @@ class Codec {
   virtual ~Codec() = default;
   virtual CodecId id() const = 0;
   virtual std::string_view name() const = 0;
-  virtual bool lossless() const { return true; }
+  // Whether a decoder gives back every bit of a tensor with these parameters.
+  virtual bool IsLossless(Bytes /*params*/) const { return true; }
   // Whether a decoder needs the base's block. Such a codec codes a block that equals its base, and
   // only such a block, in zero bytes.
   virtual bool needs_base() const { return false; }

@@ -5,16 +5,14 @@
 #include "codec/codec.h"
 #include "codec/planes/codec.h"
 #include "codec/raw/codec.h"
+#include "codec/residual/codec.h"
 
 namespace bitsnap {
 
 std::span<const Codec* const> AllCodecs() {
   // One line a codec, in order of their ids.
   static const std::array codecs = {
-      &RawCodec(),
-      &PlanesCodec(),
-      &BitmaskCodec(),
-      &ClusterCodec(),
+      &RawCodec(), &PlanesCodec(), &BitmaskCodec(), &ClusterCodec(), &ResidualCodec(),
   };
   return codecs;
 }

@@ -45,7 +45,7 @@ EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, By
                          MutableBytes out, Workspace& workspace) {
   Choice choice = EncodeSmallest(plan, context, raw, out, workspace);
   EncodedBlock block;
-  if (!choice.codec->lossless()) {
+  if (!choice.codec->IsLossless(context.params)) {
     const MutableBytes decoded = MutableBytes(workspace.raw).first(raw.size());
     if (choice.codec->Decode(context, out.first(choice.bytes), decoded, workspace.scratch)) {
       block.error = MeasureError(raw, decoded);
@@ -54,7 +54,7 @@ EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, By
       choice = {.bytes = raw.size()};  // a codec that cannot read itself must not cost a save
     }
   }
-  if (choice.codec->lossless()) block.record.raw_checksum = Checksum64(raw);
+  if (choice.codec->IsLossless(context.params)) block.record.raw_checksum = Checksum64(raw);
   const bool is_raw = choice.codec->id() == CodecId::kRaw;
   if (is_raw) std::memcpy(out.data(), raw.data(), raw.size());
   block.record.codec = static_cast<uint8_t>(choice.codec->id());

@@ -121,7 +121,7 @@ class Encoder {
     for (const BlockRecord& block : record.blocks) {
       const Codec& codec = *FindCodec(block.codec);
       leans |= codec.needs_base();
-      lossy |= !codec.lossless();
+      lossy |= !codec.IsLossless(record.params);
       same &= codec.needs_base() && block.coded_bytes == 0;
     }
     if (lossy) record.error = ToMetrics(errors_[index]);

@@ -1,5 +1,8 @@
 #include "tests/support/codec_blocks.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "tests/support/test_data.h"
 
 namespace bitsnap::test {
@@ -26,14 +29,72 @@ std::vector<DType> DTypesOf(const Codec& codec) {
   return dtypes;
 }
 
+// What a 16-bit copy of fp32 values would be, cut instead of rounded, with some that differ: every
+// 32nd value's copy is its neighbour, every 100th is unrelated.
+std::vector<std::byte> MakePeer(DType dtype, Bytes raw) {
+  std::vector<std::byte> peer(raw.size() / 2);
+  for (size_t i = 0; i < peer.size() / 2; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, raw.data() + 4 * i, sizeof(bits));
+    auto half = static_cast<uint16_t>(bits >> 16);
+    if (dtype == DType::kF16) {
+      const int exponent = static_cast<int>(bits >> 23 & 0xff) - 112;
+      const int kept = std::clamp(exponent, 0, 31) << 10 | static_cast<int>(bits >> 13 & 0x3ff);
+      half = static_cast<uint16_t>((bits >> 16 & 0x8000) | static_cast<unsigned>(kept));
+    }
+    if (i % 32 == 31) half ^= 1;
+    if (i % 100 == 99) half ^= 0x5555;
+    std::memcpy(peer.data() + 2 * i, &half, sizeof(half));
+  }
+  return peer;
+}
+
+// Gives `block` what the codec's Prepare says of it, as if it were a whole tensor. False: refused.
+bool Prepare(const Codec& codec, const Accepted& accepted, Block& block) {
+  const size_t part = block.raw.size() / codec.parts();
+  TensorContext tensor{.dtype = block.dtype, .first = Bytes(block.raw).first(part)};
+  if (codec.parts() == 2) tensor.second = Bytes(block.raw).subspan(part);
+  tensor.row_words = part / WordBytes(block.dtype);
+  tensor.accepted = accepted;
+  const auto prepared = codec.Prepare(tensor);
+  if (prepared) block.params = prepared->params;
+  return prepared.has_value();
+}
+
+void ForEachVariant(const Codec& codec, Block block,
+                    const std::function<void(const Block&)>& body) {
+  const Accepted kNothing, kLittle{.update_error = 0.012, .master_bits = 8},
+      kMuch{.update_error = 0.35, .master_bits = 2};
+  const bool may_vary = codec.needs_peer() || codec.parts() > 1;
+  const std::string label = block.label;
+  for (const Accepted& accepted : {kNothing, kLittle, kMuch}) {
+    for (DType peer : {DType::kBF16, DType::kF16}) {
+      if (codec.needs_peer() && !codec.SupportsPeer(peer)) continue;
+      block.label = label;
+      if (codec.needs_peer()) {
+        block.peer_dtype = peer;
+        block.peer = MakePeer(peer, block.raw);
+        block.label += ", peer " + std::string(DTypeName(peer));
+      }
+      if (may_vary) block.label += ", error " + std::to_string(accepted.update_error);
+      if (Prepare(codec, accepted, block)) body(block);
+      if (!codec.needs_peer()) break;
+    }
+    if (!may_vary) return;
+  }
+}
+
 }  // namespace
 
 void ForEachSmallBlock(const Codec& codec, const std::function<void(const Block&)>& body) {
   for (DType dtype : DTypesOf(codec)) {
     for (Content content : kAllContents) {
       for (size_t words : {1, 2, 3, 31, 65, 255, 256, 257}) {
-        if (!codec.needs_base()) body(MakeBlock(dtype, content, std::nullopt, words));
-        for (BaseMode mode : kAllBaseModes) body(MakeBlock(dtype, content, mode, words));
+        const auto each = [&](std::optional<BaseMode> mode) {
+          ForEachVariant(codec, MakeBlock(dtype, content, mode, words * codec.parts()), body);
+        };
+        if (!codec.needs_base()) each(std::nullopt);
+        for (BaseMode mode : kAllBaseModes) each(mode);
       }
     }
   }
@@ -45,7 +106,8 @@ void ForEachLargeBlock(const Codec& codec, size_t most_bytes,
     for (Content content : {Content::kZeros, Content::kWeights, Content::kSpecials}) {
       for (size_t words : {size_t{1003}, size_t{4099}, kBlockBytes / WordBytes(dtype)}) {
         if (words * WordBytes(dtype) > most_bytes) continue;
-        body(MakeBlock(dtype, content, BaseMode::kFewChanged, words));
+        const size_t whole = words / codec.parts() * codec.parts();
+        ForEachVariant(codec, MakeBlock(dtype, content, BaseMode::kFewChanged, whole), body);
       }
     }
   }

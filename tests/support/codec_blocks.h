@@ -15,12 +15,25 @@ struct Block {
   DType dtype;
   std::vector<std::byte> raw;
   std::optional<std::vector<std::byte>> base;
+  DType peer_dtype{};
+  std::vector<std::byte> peer;  // empty: none
+  std::vector<std::byte> params;
 
-  BlockContext context() const { return {dtype, raw.size(), base}; }
+  BlockContext context() const {
+    BlockContext context{.dtype = dtype, .raw_bytes = raw.size()};
+    if (base) context.base = *base;
+    if (!peer.empty()) context.peer = {peer_dtype, peer};
+    context.params = params;
+    context.row_words = raw.size() / WordBytes(dtype);
+    return context;
+  }
 };
 
-// Blocks of 1 to 257 words for each dtype that the codec supports, each content and each way that a
-// base can differ, and with no base where the codec can do without.
+// Blocks of 1 to 257 words (of each part) for each dtype that the codec supports, each content and
+// each way that a base can differ, and with no base where the codec can do without. For a codec
+// that needs peers, with those that follow from the content and some that do not; for one that may
+// lose, with much, little and nothing accepted. Blocks whose tensors the codec refuses are left
+// out.
 void ForEachSmallBlock(const Codec& codec, const std::function<void(const Block&)>& body);
 
 // Blocks from 1,003 words on, of at most `most_bytes` and kBlockBytes, for each dtype that the

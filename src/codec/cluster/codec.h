@@ -16,7 +16,7 @@ class Cluster final : public Codec {
 
   CodecId id() const override { return CodecId::kCluster; }
   std::string_view name() const override { return "cluster"; }
-  bool lossless() const override { return false; }
+  bool IsLossless(Bytes) const override { return false; }
   bool Supports(DType dtype) const override { return dtype == DType::kF32; }
   size_t EncodeBound(size_t raw_bytes) const override;
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
