@@ -22,15 +22,15 @@ inline uint32_t Ordered(uint32_t bits) {
 // bits.size().
 void Widen(DType dtype, Bytes weights, std::span<uint32_t> bits);
 
-// q[i] is the residual of values[i] to the float `widened[i]`, rounded to a multiple of 2^dropped
-// and divided by it. Returns how many of them do not fit: their q is outside [-2^(kept-1),
-// 2^(kept-1)), kept being 16 - dropped, or rounding involves NaN or Inf; their q is 0. Requires:
+// q[i] is the residual of values[i] to the float `widened[i]`, divided by 2^dropped and rounded
+// down. Returns how many of them do not fit: their q is outside [-2^(kept-1), 2^(kept-1)), kept
+// being 16 - dropped, or NaN or Inf is involved and bits are dropped; their q is 0. Requires:
 // dropped < 16; all three of one length (values in bytes).
 size_t Subtract(Bytes values, std::span<const uint32_t> widened, unsigned dropped,
                 std::span<int32_t> q);
 
-// values[i] from widened[i] and q[i]: what Subtract rounded to. With dropped == 0 every bit is
-// back.
+// values[i] from widened[i] and q[i]: the middle of what Subtract took for the same. With dropped
+// == 0 every bit is back.
 void Add(std::span<const uint32_t> widened, std::span<const int32_t> q, unsigned dropped,
          MutableBytes values);
 
