@@ -13,7 +13,7 @@ constexpr unsigned kAllBits = 16;
 constexpr size_t kWord = sizeof(uint32_t);
 
 // Slots of the scratch.
-constexpr size_t kWidenedSlot = 0, kQuotientSlot = 1, kPlanesSlot = 2;
+constexpr size_t kWidenedSlot = 0, kQuotientSlot = 1, kPlanesSlot = 2, kStreamSlot = 3;
 
 struct Exception {
   uint32_t index;
@@ -124,9 +124,10 @@ class Residual final : public Codec {
     ByteReader reader(coded);
     const Bytes exceptions = reader.Raw(uint64_t{reader.Int<uint32_t>()} * sizeof(Exception));
     const MutableBytes buffer = scratch.Get(kPlanesSlot, 2 * words);
+    const MutableBytes work = scratch.Get(kStreamSlot, PlaneWorkBytes(words));
     std::array<const std::byte*, 2> planes{};
     for (size_t k = 0; k < PlanesOf(*kept); ++k) {
-      planes[k] = ReadPlane(reader, buffer.subspan(k * words, words));
+      planes[k] = ReadPlane(reader, buffer.subspan(k * words, words), work);
       if (!reader.ok() || planes[k] == nullptr) return Corrupt("residual block, malformed plane");
     }
     if (reader.remaining() != 0) return Corrupt("residual block goes on past its last plane");
