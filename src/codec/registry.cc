@@ -3,6 +3,7 @@
 #include "codec/bitmask/codec.h"
 #include "codec/cluster/codec.h"
 #include "codec/codec.h"
+#include "codec/delta/codec.h"
 #include "codec/planes/codec.h"
 #include "codec/raw/codec.h"
 #include "codec/residual/codec.h"
@@ -12,7 +13,8 @@ namespace bitsnap {
 std::span<const Codec* const> AllCodecs() {
   // One line a codec, in order of their ids.
   static const std::array codecs = {
-      &RawCodec(), &PlanesCodec(), &BitmaskCodec(), &ClusterCodec(), &ResidualCodec(),
+      &RawCodec(),     &PlanesCodec(), &BitmaskCodec(),
+      &ClusterCodec(), &DeltaCodec(),  &ResidualCodec(),
   };
   return codecs;
 }
