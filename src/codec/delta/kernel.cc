@@ -297,10 +297,11 @@ void ClassifyAny(std::span<const uint8_t> bounds, MutableBytes exponents) {
 template <class T>
 HWY_INLINE size_t CountChanged(const std::byte* base, const std::byte* raw) {
   const hn::ScalableTag<T> d;
+  const auto load = [&](const std::byte* p, size_t i)
+                        HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const T*>(p) + i); };
   size_t changed = 0;
-  for (size_t i = 0; i < kGroup * sizeof(T); i += kStep) {
-    const auto old = hn::LoadU(d, reinterpret_cast<const T*>(base + i));
-    changed += hn::CountTrue(d, hn::Ne(old, hn::LoadU(d, reinterpret_cast<const T*>(raw + i))));
+  for (size_t i = 0; i < kGroup; i += hn::Lanes(d)) {
+    changed += hn::CountTrue(d, hn::Ne(load(base, i), load(raw, i)));
   }
   return changed;
 }

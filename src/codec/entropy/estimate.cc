@@ -2,37 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <cstring>
 
+#include "codec/log2.h"
+
 namespace bitsnap::rans {
 namespace {
-
-// Logarithms are fixed-point numbers with this many fractional bits.
-constexpr int kFraction = 16;
-constexpr int kTableBits = 8;
-
-// log2(1 + i / 256), by repeated squaring.
-constexpr auto kLog2Table = [] {
-  std::array<uint32_t, 1 << kTableBits> table{};
-  for (uint64_t i = 0; i < table.size(); ++i) {
-    uint64_t x = (i << (30 - kTableBits)) + (uint64_t{1} << 30);
-    for (int bit = 0; bit < kFraction; ++bit) {
-      x = x * x >> 30;
-      table[i] = table[i] << 1 | static_cast<uint32_t>(x >> 31);
-      x >>= x >> 31;
-    }
-  }
-  return table;
-}();
-
-// Requires: 0 < x < 2^24.
-uint64_t Log2(uint32_t x) {
-  const int top = std::bit_width(x) - 1;
-  const uint32_t mantissa = (x << (24 - top) >> (24 - kTableBits)) & ((1 << kTableBits) - 1);
-  return (static_cast<uint64_t>(top) << kFraction) + kLog2Table[mantissa];
-}
 
 constexpr size_t kRun = 64;    // consecutive bytes that are sampled together
 constexpr size_t kRuns = 256;  // at most, spread evenly over the plane
@@ -85,7 +61,7 @@ size_t EstimateCodedBytes(Bytes plane) {
   }
   bits += sampled * Log2(sampled) + kBias * (distinct - 1);
   const uint64_t bits_per_symbol = bits / sampled;
-  const size_t payload = plane.size() * bits_per_symbol >> (kFraction + 3);
+  const size_t payload = plane.size() * bits_per_symbol >> (kLog2Fraction + 3);
   return payload + kStateBytes + kTableBytesPerSymbol * distinct;
 }
 

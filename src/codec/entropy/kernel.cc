@@ -3,7 +3,7 @@
 #include "codec/entropy/context_rans.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "codec/entropy/context_rans_kernel.cc"
+#define HWY_TARGET_INCLUDE "codec/entropy/kernel.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
