@@ -222,7 +222,7 @@ class MedianReporter : public benchmark::BenchmarkReporter {
       if (run.error_occurred) fmt::print("{}: {}\n", run.run_name.function_name, run.error_message);
       if (run.aggregate_name != "median") continue;
       const auto counter = [&](const char* name) { return double{run.counters.at(name)}; };
-      fmt::print("{:<36} {:8.2f} {:10.2f} {:8.2f}\n", run.run_name.function_name, counter("GB/s"),
+      fmt::print("{:<36} {:>8.2f} {:>10.2f} {:>8.2f}\n", run.run_name.function_name, counter("GB/s"),
                  counter("of_memcpy"), counter("ratio"));
       std::fflush(stdout);
     }
