@@ -45,6 +45,8 @@ def train(out: Path, steps: int, size: str) -> None:
     between = SAVE_EVERY * (saves // 2) + SAVE_EVERY // 2
     during = SAVE_EVERY * (saves - 1)  # by then saves lean on a base
     arguments = ["--steps", steps, "--size", size]
+    print("A GPT with bf16 weights, fp32 masters and AdamW learns to write Python. Every")
+    print(f"{SAVE_EVERY} steps it saves all of its state through BitSnap, in {out}.")
     a, b = out / "a", out / "b"
     run(f"Run A is left alone for {steps} steps.", a, *arguments)
     run(f"Run B, the same again, dies after step {between}.", b, *arguments, die_at=between)

@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import torch
+from bitsnap import BitSnapError
 from bitsnap.torch import Checkpointer
 from gpt import Config, Training
 from progress import Progress
@@ -51,8 +53,9 @@ def die_when_writing(store: Path) -> None:
         return any(p.is_file() and p.stat().st_size for p in set(store.rglob("*")) - before)
 
     def watch() -> None:
-        while not writing():
-            time.sleep(0.001)
+        with suppress(FileNotFoundError):  # renamed already: too late, but not to die
+            while not writing():
+                time.sleep(0.001)
         die()
 
     threading.Thread(target=watch, daemon=True).start()
@@ -106,6 +109,7 @@ class Run:
                 self.save()
             if dies:
                 die()
+        self.progress.end()
 
     def save(self) -> None:
         training = self.training
@@ -142,16 +146,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    run = Run(parse())
     try:
+        run = Run(parse())
         run.resume()
         run.train()
         run.finish()
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from the last save", file=sys.stderr)
         return 130
-    finally:
-        run.progress.end()
+    except BitSnapError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
     return 0
 
 
