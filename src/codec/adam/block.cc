@@ -1,0 +1,206 @@
+#include "codec/adam/block.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "codec/adam/fit.h"
+#include "codec/adam/kernel.h"
+#include "codec/adam/residual.h"
+#include "codec/adam/stream.h"
+
+namespace bitsnap::adam {
+namespace {
+
+constexpr size_t kFloat = sizeof(float);
+
+// Working memory of a block, carved from one slot.
+struct Work {
+  Work(size_t elements, Scratch& scratch) {
+    const size_t padded = (elements + kGroup - 1) / kGroup * kGroup;
+    MutableBytes room = scratch.Get(0, padded * (3 * kFloat + 3 * sizeof(int16_t) + 2));
+    anchors = Carve<float>(room, padded);
+    denominators = Carve<float>(room, padded);
+    decoded_v = Carve<float>(room, padded);
+    kv = Carve<int16_t>(room, padded);
+    ku = Carve<int16_t>(room, padded);
+    base = Carve<int16_t>(room, padded);
+    v_symbols = Carve<uint8_t>(room, padded);
+    u_symbols = Carve<uint8_t>(room, padded);
+    // The kernels run over the last group's padding too.
+    for (const auto indices : {kv, ku, base}) {
+      std::ranges::fill(indices.subspan(elements), int16_t{0});
+    }
+  }
+
+  template <class T>
+  static std::span<T> Carve(MutableBytes& room, size_t count) {
+    const std::span<T> part(reinterpret_cast<T*>(room.data()), count);
+    room = room.subspan(part.size_bytes());
+    return part;
+  }
+
+  std::span<float> anchors, denominators, decoded_v;
+  std::span<int16_t> kv, ku, base;
+  std::span<uint8_t> v_symbols, u_symbols;
+};
+
+// What stands before a stream: how its indices are predicted and cut.
+constexpr size_t kPlanBytes = 1 + sizeof(Prediction);
+
+class Writer {
+ public:
+  explicit Writer(MutableBytes out) : out_(out) {}
+
+  void Plan(const adam::Plan& plan) {
+    out_[size_++] = static_cast<std::byte>(plan.shift);
+    Copy(std::as_bytes(std::span(&plan.prediction, 1)));
+  }
+  void Symbols(std::span<const uint8_t> symbols) {
+    size_ += WriteSymbols(symbols, out_.subspan(size_));
+  }
+  MutableBytes Reserve(size_t bytes) {
+    size_ += bytes;
+    return out_.subspan(size_ - bytes, bytes);
+  }
+  void Copy(Bytes bytes) { std::ranges::copy(bytes, Reserve(bytes.size()).begin()); }
+
+  size_t size() const { return size_; }
+
+ private:
+  MutableBytes out_;
+  size_t size_ = 0;
+};
+
+// Plans, cuts and writes one stream. Planes stand before the symbols, whose size is not known yet.
+void WriteStream(std::span<int16_t> indices, std::span<const int16_t> base, size_t elements,
+                 std::span<uint8_t> symbols, Writer& writer) {
+  const auto padded = symbols.size();
+  const Plan plan = PlanBlock(indices.first(elements), base.empty() ? base : base.first(elements));
+  writer.Plan(plan);
+  const MutableBytes planes = writer.Reserve(plan.shift * PlaneBytes(elements));
+  Split(indices, base, plan.prediction, plan.shift, elements, symbols.first(padded), planes);
+  writer.Symbols(symbols.first(elements));
+}
+
+// Calls body(position) for each escape.
+template <class Body>
+void ForEscapes(std::span<const uint8_t> symbols, Body body) {
+  const auto* const begin = symbols.data();
+  const auto* const end = begin + symbols.size();
+  for (const uint8_t* at = begin;; ++at) {
+    at = static_cast<const uint8_t*>(std::memchr(at, kEscapeSymbol, end - at));
+    if (at == nullptr) return;
+    body(static_cast<size_t>(at - begin));
+  }
+}
+
+struct StreamView {
+  Plan plan;
+  Bytes planes;
+};
+
+bool ReadStream(ByteReader& reader, std::span<uint8_t> symbols, StreamView& view) {
+  view.plan.shift = reader.Int<uint8_t>();
+  view.plan.prediction.slope = reader.Int<int16_t>();
+  view.plan.prediction.offset = reader.Int<int16_t>();
+  if (!reader.ok() || view.plan.shift > kMaxShift) return false;
+  view.planes = reader.Raw(view.plan.shift * PlaneBytes(symbols.size()));
+  return reader.ok() && ReadSymbols(reader, symbols);
+}
+
+// Exact values over the decoded ones: pairs of v and m, then m alone.
+bool PatchEscapes(ByteReader& reader, std::span<const uint8_t> v_symbols,
+                  std::span<const uint8_t> u_symbols, MutableBytes v, MutableBytes m) {
+  const auto patch = [&](MutableBytes part, size_t i) {
+    std::ranges::copy(reader.Raw(kFloat), part.begin() + i * kFloat);
+  };
+  ForEscapes(v_symbols, [&](size_t i) {
+    patch(v, i);
+    patch(m, i);
+  });
+  ForEscapes(u_symbols, [&](size_t i) { patch(m, i); });
+  return reader.ok() && reader.remaining() == 0;
+}
+
+tl::unexpected<Error> Corrupt(const char* what) {
+  return Fail(ErrorKind::kCorrupt, std::string("adam block ") + what);
+}
+
+}  // namespace
+
+size_t BlockBound(size_t elements) {
+  return 2 * (kPlanBytes + kMaxShift * PlaneBytes(elements) + SymbolsBound(elements)) +
+         3 * elements * kFloat;
+}
+
+std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, size_t limit,
+                                  MutableBytes out, Scratch& scratch) {
+  const size_t elements = v.size() / kFloat;
+  const Grid& grid = frame.params.grid;
+  Work work(elements, scratch);
+  const auto anchors = work.anchors.first(elements);
+  const auto denominators = work.denominators.first(elements);
+  const auto base = work.base.first(elements);
+  const auto with_base = frame.base_v.empty() ? std::span<int16_t>() : work.base;
+  Writer writer(out);
+
+  FillAnchors(frame.params, frame.first, anchors);
+  Quantize(v, m, anchors, grid, work.kv.first(elements), work.ku.first(elements));
+  if (!with_base.empty()) IndexV(frame.base_v, anchors, grid, base);
+  WriteStream(work.kv, with_base, elements, work.v_symbols, writer);
+
+  if (!with_base.empty()) {
+    ReconstructV(work.kv.first(elements), anchors, grid,
+                 std::as_writable_bytes(work.decoded_v.first(elements)), denominators);
+    IndexM(frame.base_m, denominators, grid, base);
+  }
+  WriteStream(work.ku, with_base, elements, work.u_symbols, writer);
+
+  ForEscapes(work.v_symbols.first(elements), [&](size_t i) {
+    writer.Copy(v.subspan(i * kFloat, kFloat));
+    writer.Copy(m.subspan(i * kFloat, kFloat));
+  });
+  ForEscapes(work.u_symbols.first(elements),
+             [&](size_t i) { writer.Copy(m.subspan(i * kFloat, kFloat)); });
+  if (writer.size() >= limit) return std::nullopt;
+  return writer.size();
+}
+
+Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, MutableBytes v, MutableBytes m,
+                         Scratch& scratch) {
+  const size_t elements = v.size() / kFloat;
+  const Grid& grid = frame.params.grid;
+  Work work(elements, scratch);
+  const auto anchors = work.anchors.first(elements);
+  const auto denominators = work.denominators.first(elements);
+  const auto base = work.base.first(elements);
+
+  ByteReader reader(coded);
+  StreamView v_stream, u_stream;
+  const auto v_symbols = work.v_symbols.first(elements);
+  const auto u_symbols = work.u_symbols.first(elements);
+  if (!ReadStream(reader, v_symbols, v_stream)) return Corrupt("has a malformed stream of v");
+  if (!ReadStream(reader, u_symbols, u_stream)) return Corrupt("has a malformed stream of m");
+  const bool v_leans = v_stream.plan.prediction.slope != 0;
+  const bool u_leans = u_stream.plan.prediction.slope != 0;
+  if ((v_leans || u_leans) && frame.base_v.empty()) return Corrupt("leans on a base it lacks");
+
+  FillAnchors(frame.params, frame.first, anchors);
+  if (v_leans) IndexV(frame.base_v, anchors, grid, base);
+  Join(work.v_symbols, v_stream.planes, work.base, v_stream.plan.prediction, v_stream.plan.shift,
+       elements, work.kv);
+  ReconstructV(work.kv.first(elements), anchors, grid, v, denominators);
+
+  if (u_leans) IndexM(frame.base_m, denominators, grid, base);
+  Join(work.u_symbols, u_stream.planes, work.base, u_stream.plan.prediction, u_stream.plan.shift,
+       elements, work.ku);
+  ReconstructM(work.ku.first(elements), denominators, grid, m);
+
+  if (!PatchEscapes(reader, v_symbols, u_symbols, v, m)) {
+    return Corrupt("has the wrong number of escaped values");
+  }
+  return {};
+}
+
+}  // namespace bitsnap::adam

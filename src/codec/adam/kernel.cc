@@ -1,0 +1,269 @@
+#include "codec/adam/kernel.h"
+
+#include "codec/adam/math.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/adam/kernel.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace bitsnap::adam::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// kernel_ref.cc says what each of these computes; the order of operations is the same.
+
+template <class D>
+using Signed = hn::RebindToSigned<D>;
+
+template <class D>
+HWY_INLINE hn::VFromD<D> LoadFloats(D d, Bytes bytes, size_t i) {
+  return hn::LoadU(d, reinterpret_cast<const float*>(bytes.data()) + i);
+}
+
+template <class D>
+HWY_INLINE void StoreFloats(D d, hn::VFromD<D> value, MutableBytes bytes, size_t i) {
+  hn::StoreU(value, d, reinterpret_cast<float*>(bytes.data()) + i);
+}
+
+template <class D>
+HWY_INLINE auto LoadIndices(D, std::span<const int16_t> indices, size_t i) {
+  const hn::Rebind<int16_t, D> d16;
+  return hn::PromoteTo(Signed<D>(), hn::LoadU(d16, indices.data() + i));
+}
+
+template <class D, class V>
+HWY_INLINE void StoreIndices(D, V value, std::span<int16_t> indices, size_t i) {
+  const hn::Rebind<int16_t, D> d16;
+  hn::StoreU(hn::DemoteTo(d16, value), d16, indices.data() + i);
+}
+
+template <class D>
+HWY_INLINE hn::VFromD<D> Log2(D d, hn::VFromD<D> x) {
+  const Signed<D> di;
+  const auto bits = hn::BitCast(di, x);
+  const auto exponent = hn::ShiftRight<23>(hn::Sub(bits, hn::Set(di, kSqrtHalfBits)));
+  const auto one_plus_t = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<23>(exponent)));
+  const auto t = hn::Sub(one_plus_t, hn::Set(d, 1.0f));
+  auto p = hn::Set(d, kLog2[6]);
+  for (int k = 5; k >= 0; --k) p = hn::Add(hn::Mul(p, t), hn::Set(d, kLog2[k]));
+  return hn::Add(hn::ConvertTo(d, exponent), hn::Mul(t, p));
+}
+
+template <class D>
+HWY_INLINE hn::VFromD<D> Exp2(D d, hn::VFromD<D> x) {
+  const Signed<D> di;
+  x = hn::Min(hn::Max(x, hn::Set(d, kMinExponent)), hn::Set(d, kMaxExponent));
+  const auto whole = hn::Floor(x);
+  const auto f = hn::Sub(x, whole);
+  auto p = hn::Set(d, kExp2[4]);
+  for (int k = 3; k >= 0; --k) p = hn::Add(hn::Mul(p, f), hn::Set(d, kExp2[k]));
+  const auto power = hn::Add(hn::Set(d, 1.0f), hn::Mul(f, p));
+  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(di, whole));
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, power), exponent));
+}
+
+template <class D>
+HWY_INLINE auto IsNormal(D d, hn::VFromD<D> v) {
+  return hn::And(hn::Ge(v, hn::Set(d, kMinNormal)), hn::Lt(v, hn::Set(d, kMaxNormal)));
+}
+
+template <class D>
+HWY_INLINE auto InRange(D d, hn::VFromD<D> place) {
+  return hn::Lt(hn::Abs(place), hn::Set(d, static_cast<float>(kMaxIndex)));
+}
+
+// As floats. Requires: InRange(place).
+template <class D>
+HWY_INLINE hn::VFromD<D> Nearest(D d, hn::VFromD<D> place, float zone) {
+  const auto distance = hn::Abs(place);
+  const auto index = hn::Floor(hn::Add(distance, hn::Set(d, 0.5f)));
+  const auto kept = hn::IfThenElseZero(hn::Ge(distance, hn::Set(d, zone)), index);
+  return hn::CopySign(kept, place);
+}
+
+struct Inverse {
+  explicit Inverse(const Grid& grid) : v(1.0f / grid.v_step), u(1.0f / grid.u_step) {}
+  float v;
+  float u;
+};
+
+// Calls body(d, i) for vectors and then for single elements, which all bodies treat alike.
+template <class Body>
+HWY_INLINE void ForEach(size_t count, Body body) {
+  const hn::ScalableTag<float> d;
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) body(d, i);
+  for (; i < count; ++i) body(hn::CappedTag<float, 1>(), i);
+}
+
+void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
+              std::span<int16_t> kv, std::span<int16_t> ku) {
+  const Inverse inverse(grid);
+  ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
+    const Signed<decltype(d)> di;
+    const auto v = LoadFloats(d, v_bytes, i);
+    const auto m = LoadFloats(d, m_bytes, i);
+    const auto anchor = hn::LoadU(d, anchors.data() + i);
+
+    const auto normal = IsNormal(d, v);
+    const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
+    const auto v_place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, inverse.v));
+    const auto v_known = hn::And(normal, InRange(d, v_place));
+    const auto v_index = Nearest(d, hn::IfThenElseZero(v_known, v_place), kDeadZone);
+    const auto decoded = Exp2(d, hn::Add(anchor, hn::Mul(v_index, hn::Set(d, grid.v_step))));
+
+    const auto u = hn::Div(m, hn::Add(hn::Sqrt(decoded), hn::Set(d, grid.eps)));
+    const auto u_place = hn::Mul(u, hn::Set(d, inverse.u));
+    const auto u_known = hn::And(hn::Le(hn::Abs(u), hn::Set(d, kMaxUpdate)), InRange(d, u_place));
+    const auto known = hn::And(v_known, u_known);
+    const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), kDeadZone);
+
+    const auto bits = hn::Or(hn::BitCast(di, v), hn::BitCast(di, m));
+    const auto special = hn::IfThenElse(hn::Eq(bits, hn::Zero(di)), hn::Set(di, int32_t{kZero}),
+                                        hn::Set(di, int32_t{kEscape}));
+    const auto v_result =
+        hn::IfThenElse(hn::RebindMask(di, known), hn::ConvertTo(di, v_index), special);
+    StoreIndices(d, v_result, kv, i);
+    StoreIndices(d, hn::ConvertTo(di, u_index), ku, i);
+  });
+}
+
+void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
+                  MutableBytes v, std::span<float> denominators) {
+  ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
+    const Signed<decltype(d)> di;
+    const auto k = LoadIndices(d, kv, i);
+    const auto anchor = hn::LoadU(d, anchors.data() + i);
+    const auto step = hn::Mul(hn::ConvertTo(d, k), hn::Set(d, grid.v_step));
+    const auto known = hn::RebindMask(d, hn::Gt(k, hn::Set(di, int32_t{kZero})));
+    const auto decoded = hn::IfThenElseZero(known, Exp2(d, hn::Add(anchor, step)));
+    StoreFloats(d, decoded, v, i);
+    const auto denominator = hn::Add(hn::Sqrt(decoded), hn::Set(d, grid.eps));
+    hn::StoreU(denominator, d, denominators.data() + i);
+  });
+}
+
+void ReconstructM(std::span<const int16_t> ku, std::span<const float> denominators,
+                  const Grid& grid, MutableBytes m) {
+  ForEach(ku.size(), [&](auto d, size_t i) HWY_ATTR {
+    const auto u = hn::Mul(hn::ConvertTo(d, LoadIndices(d, ku, i)), hn::Set(d, grid.u_step));
+    const auto product = hn::Mul(u, hn::LoadU(d, denominators.data() + i));
+    const auto tiny = hn::Lt(hn::Abs(product), hn::Set(d, kFlushBelow));
+    StoreFloats(d, hn::IfThenZeroElse(tiny, product), m, i);
+  });
+}
+
+void IndexV(Bytes v_bytes, std::span<const float> anchors, const Grid& grid,
+            std::span<int16_t> kv) {
+  const Inverse inverse(grid);
+  ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
+    const auto v = LoadFloats(d, v_bytes, i);
+    const auto normal = IsNormal(d, v);
+    const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
+    const auto place =
+        hn::Mul(hn::Sub(log, hn::LoadU(d, anchors.data() + i)), hn::Set(d, inverse.v));
+    const auto known = hn::And(normal, InRange(d, place));
+    const auto index = Nearest(d, hn::IfThenElseZero(known, place), 0.5f);
+    StoreIndices(d, hn::ConvertTo(Signed<decltype(d)>(), index), kv, i);
+  });
+}
+
+void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std::span<int16_t> ku) {
+  const Inverse inverse(grid);
+  ForEach(ku.size(), [&](auto d, size_t i) HWY_ATTR {
+    const auto u = hn::Div(LoadFloats(d, m, i), hn::LoadU(d, denominators.data() + i));
+    const auto place = hn::Mul(u, hn::Set(d, inverse.u));
+    const auto index = Nearest(d, hn::IfThenElseZero(InRange(d, place), place), 0.5f);
+    StoreIndices(d, hn::ConvertTo(Signed<decltype(d)>(), index), ku, i);
+  });
+}
+
+void LogV(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
+  ForEach(logs.size(), [&](auto d, size_t i) HWY_ATTR {
+    const Signed<decltype(d)> di;
+    const auto v = LoadFloats(d, v_bytes, i);
+    const auto normal = IsNormal(d, v);
+    const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
+    const auto scaled = hn::ConvertTo(di, hn::Mul(log, hn::Set(d, static_cast<float>(kLogUnit))));
+    const auto result =
+        hn::IfThenElse(hn::RebindMask(di, normal), scaled, hn::Set(di, int32_t{otherwise}));
+    StoreIndices(d, result, logs, i);
+  });
+}
+
+UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                         const Grid& grid) {
+  alignas(64) std::array<float, kSums> error2{};
+  alignas(64) std::array<float, kSums> norm2{};
+  const Inverse inverse(grid);
+  ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
+    const Signed<decltype(d)> di;
+    const auto known =
+        hn::RebindMask(d, hn::Gt(LoadIndices(d, kv, i), hn::Set(di, int32_t{kZero})));
+    const auto root = hn::Sqrt(LoadFloats(d, v, i));
+    const auto u = hn::Div(LoadFloats(d, m, i), hn::Add(root, hn::Set(d, grid.eps)));
+    const auto place = hn::IfThenElseZero(known, hn::Mul(u, hn::Set(d, inverse.u)));
+    const auto error = hn::Sub(place, hn::ConvertTo(d, LoadIndices(d, ku, i)));
+    float* e = &error2[i % kSums];
+    float* n = &norm2[i % kSums];
+    const auto error_term = hn::IfThenElseZero(known, hn::Mul(error, error));
+    hn::StoreU(hn::Add(hn::LoadU(d, e), error_term), d, e);
+    hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(place, place)), d, n);
+  });
+  UpdateError sum;
+  for (size_t lane = 0; lane < kSums; ++lane) {
+    sum.error2 += error2[lane];
+    sum.norm2 += norm2[lane];
+  }
+  return sum;
+}
+
+}  // namespace bitsnap::adam::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bitsnap::adam {
+
+HWY_EXPORT(Quantize);
+HWY_EXPORT(ReconstructV);
+HWY_EXPORT(ReconstructM);
+HWY_EXPORT(IndexV);
+HWY_EXPORT(IndexM);
+HWY_EXPORT(LogV);
+HWY_EXPORT(MeasureError);
+
+void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+              std::span<int16_t> kv, std::span<int16_t> ku) {
+  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, kv, ku);
+}
+
+void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
+                  MutableBytes v, std::span<float> denominators) {
+  HWY_DYNAMIC_DISPATCH(ReconstructV)(kv, anchors, grid, v, denominators);
+}
+
+void ReconstructM(std::span<const int16_t> ku, std::span<const float> denominators,
+                  const Grid& grid, MutableBytes m) {
+  HWY_DYNAMIC_DISPATCH(ReconstructM)(ku, denominators, grid, m);
+}
+
+void IndexV(Bytes v, std::span<const float> anchors, const Grid& grid, std::span<int16_t> kv) {
+  HWY_DYNAMIC_DISPATCH(IndexV)(v, anchors, grid, kv);
+}
+
+void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std::span<int16_t> ku) {
+  HWY_DYNAMIC_DISPATCH(IndexM)(m, denominators, grid, ku);
+}
+
+void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs) {
+  HWY_DYNAMIC_DISPATCH(LogV)(v, otherwise, logs);
+}
+
+UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                         const Grid& grid) {
+  return HWY_DYNAMIC_DISPATCH(MeasureError)(v, m, kv, ku, grid);
+}
+
+}  // namespace bitsnap::adam
+#endif  // HWY_ONCE

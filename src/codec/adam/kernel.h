@@ -1,0 +1,69 @@
+// The loops of codec `adam` over the pairs of a block: v (exp_avg_sq) and m (exp_avg) to grid
+// indices and back. Only IEEE operations in a fixed order, so that every CPU and SIMD target
+// computes the same bits; no denormal number steers a result, so that neither does a thread's
+// flush-to-zero mode.
+//
+//   log2 v ~ anchor + kv * v_step          anchor: what the tensor's row and column means predict
+//   u = m / (sqrt(v^) + eps) ~ ku * u_step  v^: the v that is decoded
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "base/bytes.h"
+
+namespace bitsnap::adam {
+
+// Both grids of a tensor, and Adam's eps.
+// Requires: the steps are positive and normal, and so are their inverses; eps >= 0 and finite.
+struct Grid {
+  float v_step;
+  float u_step;
+  float eps;
+};
+
+// Indices are at most this far from 0.
+inline constexpr int kMaxIndex = 8191;
+// Not indices: the pair is stored as it is; v and m are both +0.
+inline constexpr int16_t kEscape = -32768;
+inline constexpr int16_t kZero = -32767;
+
+// A larger |u| is no Adam update (uninitialised memory, or m huge where v is tiny): escaped, so
+// that it sets no scale for the rest.
+inline constexpr float kMaxUpdate = 8;
+
+// v and m below are n floats, little-endian, at any alignment; all other spans hold n elements.
+
+// Indices of pairs, kv being kEscape or kZero (and ku 0) where they have none. Indices next to 0
+// round towards it a little earlier, which saves more bits than the error it costs.
+void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+              std::span<int16_t> kv, std::span<int16_t> ku);
+
+// v^ (0 where kv is no index) and sqrt(v^) + eps.
+void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
+                  MutableBytes v, std::span<float> denominators);
+
+// m^ = ku * u_step * denominator; +0 where that is nearly denormal.
+void ReconstructM(std::span<const int16_t> ku, std::span<const float> denominators,
+                  const Grid& grid, MutableBytes m);
+
+// Where the base's v or m would lie on the grids, rounded to the nearest: 0 where it has no index.
+void IndexV(Bytes v, std::span<const float> anchors, const Grid& grid, std::span<int16_t> kv);
+void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std::span<int16_t> ku);
+
+// log2 of v in units of 1/kLogUnit, `otherwise` where v is not a normal number.
+inline constexpr int kLogUnit = 64;
+void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs);
+
+// Sums, over the pairs with an index, of (u - u^)^2 and u^2 with u = m / (sqrt(v) + eps), in units
+// of u_step^2. Element i is added to sum i % 16; then the 16 sums in order.
+struct UpdateError {
+  double error2 = 0;
+  double norm2 = 0;
+};
+// Requires: at most 2^16 pairs, or the sums lose precision.
+UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                         const Grid& grid);
+
+}  // namespace bitsnap::adam

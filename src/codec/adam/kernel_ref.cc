@@ -1,0 +1,155 @@
+#include "codec/adam/kernel_ref.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "codec/adam/math.h"
+
+namespace bitsnap::adam {
+namespace {
+
+float Load(Bytes bytes, size_t i) {
+  float value;
+  std::memcpy(&value, &bytes[i * sizeof(value)], sizeof(value));
+  return value;
+}
+
+void Store(float value, MutableBytes bytes, size_t i) {
+  std::memcpy(&bytes[i * sizeof(value)], &value, sizeof(value));
+}
+
+bool IsNormal(float v) { return v >= kMinNormal && v < kMaxNormal; }
+
+bool InRange(float place) { return std::abs(place) < kMaxIndex; }
+
+// The index next to `place`, 0 up to a distance of `zone`.
+int Nearest(float place, float zone) {
+  const float distance = std::abs(place);
+  if (distance < zone) return 0;
+  const int index = static_cast<int>(distance + 0.5f);
+  return place < 0 ? -index : index;
+}
+
+bool IsIndex(int16_t k) { return k > kZero; }
+
+int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
+  const int scaled = prediction.slope == 0 ? 0 : (base[i] * prediction.slope + (1 << 14)) >> 15;
+  // The one product that does not fit saturates.
+  return std::min(scaled, 0x7fff) + prediction.offset;
+}
+
+}  // namespace
+
+void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
+                 std::span<int16_t> kv, std::span<int16_t> ku) {
+  for (size_t i = 0; i < kv.size(); ++i) {
+    const float v = Load(v_bytes, i);
+    const float m = Load(m_bytes, i);
+    const bool zero = std::bit_cast<uint32_t>(v) == 0 && std::bit_cast<uint32_t>(m) == 0;
+    kv[i] = zero ? kZero : kEscape;
+    ku[i] = 0;
+    if (!IsNormal(v)) continue;
+    const float v_place = (Log2(v) - anchors[i]) * (1.0f / grid.v_step);
+    if (!InRange(v_place)) continue;
+    const int k = Nearest(v_place, kDeadZone);
+    const float decoded = Exp2(anchors[i] + static_cast<float>(k) * grid.v_step);
+    const float u = m / (std::sqrt(decoded) + grid.eps);
+    const float u_place = u * (1.0f / grid.u_step);
+    if (!(std::abs(u) <= kMaxUpdate) || !InRange(u_place)) continue;
+    kv[i] = static_cast<int16_t>(k);
+    ku[i] = static_cast<int16_t>(Nearest(u_place, kDeadZone));
+  }
+}
+
+void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
+                     MutableBytes v, std::span<float> denominators) {
+  for (size_t i = 0; i < kv.size(); ++i) {
+    const float power = Exp2(anchors[i] + static_cast<float>(kv[i]) * grid.v_step);
+    const float decoded = IsIndex(kv[i]) ? power : 0.0f;
+    Store(decoded, v, i);
+    denominators[i] = std::sqrt(decoded) + grid.eps;
+  }
+}
+
+void ReconstructMRef(std::span<const int16_t> ku, std::span<const float> denominators,
+                     const Grid& grid, MutableBytes m) {
+  for (size_t i = 0; i < ku.size(); ++i) {
+    const float product = static_cast<float>(ku[i]) * grid.u_step * denominators[i];
+    Store(std::abs(product) < kFlushBelow ? 0.0f : product, m, i);
+  }
+}
+
+void IndexVRef(Bytes v_bytes, std::span<const float> anchors, const Grid& grid,
+               std::span<int16_t> kv) {
+  for (size_t i = 0; i < kv.size(); ++i) {
+    const float v = Load(v_bytes, i);
+    const float place = (Log2(IsNormal(v) ? v : 1.0f) - anchors[i]) * (1.0f / grid.v_step);
+    kv[i] = static_cast<int16_t>(IsNormal(v) && InRange(place) ? Nearest(place, 0.5f) : 0);
+  }
+}
+
+void IndexMRef(Bytes m, std::span<const float> denominators, const Grid& grid,
+               std::span<int16_t> ku) {
+  for (size_t i = 0; i < ku.size(); ++i) {
+    const float place = Load(m, i) / denominators[i] * (1.0f / grid.u_step);
+    ku[i] = static_cast<int16_t>(InRange(place) ? Nearest(place, 0.5f) : 0);
+  }
+}
+
+void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
+  for (size_t i = 0; i < logs.size(); ++i) {
+    const float v = Load(v_bytes, i);
+    logs[i] = IsNormal(v) ? static_cast<int16_t>(Log2(v) * kLogUnit) : otherwise;
+  }
+}
+
+UpdateError MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
+                            std::span<const int16_t> ku, const Grid& grid) {
+  std::array<float, kSums> error2{};
+  std::array<float, kSums> norm2{};
+  for (size_t i = 0; i < kv.size(); ++i) {
+    if (!IsIndex(kv[i])) continue;
+    const float place = Load(m, i) / (std::sqrt(Load(v, i)) + grid.eps) * (1.0f / grid.u_step);
+    const float error = place - static_cast<float>(ku[i]);
+    error2[i % kSums] += error * error;
+    norm2[i % kSums] += place * place;
+  }
+  UpdateError sum;
+  for (size_t lane = 0; lane < kSums; ++lane) {
+    sum.error2 += error2[lane];
+    sum.norm2 += norm2[lane];
+  }
+  return sum;
+}
+
+void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
+              int shift, size_t elements, std::span<uint8_t> symbols, MutableBytes planes) {
+  std::ranges::fill(planes, std::byte{0});
+  for (size_t i = 0; i < elements; ++i) {
+    const int residual = indices[i] - Predict(base, i, prediction);
+    const int symbol = (residual >> shift) + kMiddle;
+    const bool special = !IsIndex(indices[i]);
+    if (!special && (symbol <= kZeroSymbol || symbol > 255)) indices[i] = kEscape;
+    symbols[i] = static_cast<uint8_t>(IsIndex(indices[i]) ? symbol : indices[i] - kEscape);
+    for (int b = 0; b < shift; ++b) {
+      const std::byte bit{static_cast<uint8_t>((residual >> b & 1) << (i % 8))};
+      planes[b * PlaneBytes(elements) + i / 8] |= bit;
+    }
+  }
+}
+
+void JoinRef(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
+             Prediction prediction, int shift, size_t elements, std::span<int16_t> indices) {
+  for (size_t i = 0; i < elements; ++i) {
+    int residual = (symbols[i] - kMiddle) * (1 << shift);
+    for (int b = 0; b < shift; ++b) {
+      const std::byte bits = planes[b * PlaneBytes(elements) + i / 8];
+      residual += (std::to_integer<int>(bits) >> (i % 8) & 1) << b;
+    }
+    const int index =
+        symbols[i] <= kZeroSymbol ? symbols[i] + kEscape : residual + Predict(base, i, prediction);
+    indices[i] = static_cast<int16_t>(index);
+  }
+}
+
+}  // namespace bitsnap::adam

@@ -1,0 +1,39 @@
+// What all blocks of a pair share: the grids, and what row and column means predict of log2 v. Made
+// by Prepare, stored once a tensor.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+#include "codec/adam/kernel.h"
+
+namespace bitsnap::adam {
+
+// Means are stored in units of 1/kMeanUnit of log2 v.
+inline constexpr int kMeanUnit = 8;
+
+// A view: the means belong to whoever made them. The anchor of element i is the sum of `origin`,
+// its row's mean (row i / row_length) and its column's (i % row_length), as far as there are any.
+struct Params {
+  Grid grid;
+  int16_t origin = 0;
+  uint32_t row_length = 1;
+  std::span<const int8_t> rows;
+  std::span<const int8_t> columns;  // none, or row_length of them
+};
+
+std::vector<std::byte> WriteParams(const Params& params);
+
+// Null when `bytes`, of any origin, are malformed; a view of them otherwise.
+std::optional<Params> ReadParams(Bytes bytes);
+
+// Whether elements up to `end` have their means. Requires of FillAnchors' range.
+bool Covers(const Params& params, uint64_t end);
+
+// The anchors of elements first, first + 1, …
+void FillAnchors(const Params& params, uint64_t first, std::span<float> anchors);
+
+}  // namespace bitsnap::adam

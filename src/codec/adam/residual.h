@@ -1,0 +1,44 @@
+// The loops of codec `adam` between indices and what is entropy-coded: an index minus its
+// prediction is cut into a symbol of 8 bits and low bits, which are noise and stored as bit planes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/bytes.h"
+
+namespace bitsnap::adam {
+
+// Arrays of indices and symbols hold a whole number of groups, however few elements a block has.
+inline constexpr size_t kGroup = 64;
+
+// The prediction of an index from the base's: round(base * slope / 2^15) + offset, modulo 2^16.
+struct Prediction {
+  int16_t slope = 0;
+  int16_t offset = 0;
+};
+
+// Symbols: the pair or m is stored as it is; v and m are +0; the residual's high bits plus kMiddle.
+inline constexpr uint8_t kEscapeSymbol = 0;
+inline constexpr uint8_t kZeroSymbol = 1;
+inline constexpr int kMiddle = 128;
+inline constexpr int kMaxShift = 8;
+
+// Bytes of a bit plane.
+inline size_t PlaneBytes(size_t elements) { return (elements + 7) / 8; }
+
+// Cuts `indices`, of which the first `elements` count, into symbols and `shift` bit planes, lowest
+// first, one behind the other; bits after the last element are 0. An index whose residual fits no
+// symbol becomes kEscape. Requires: `indices` within ±kMaxIndex, kEscape or kZero; `base` within
+// ±kMaxIndex, or empty where slope is 0; |offset| <= kMaxIndex; sizes are the same multiple of
+// kGroup, at least `elements`; 0 <= shift <= kMaxShift; planes.size() == shift *
+// PlaneBytes(elements).
+void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
+           int shift, size_t elements, std::span<uint8_t> symbols, MutableBytes planes);
+
+// The inverse: kEscapeSymbol gives kEscape, kZeroSymbol kZero. Takes any symbols, planes and
+// prediction; sums wrap modulo 2^16. Requires: as for Split.
+void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
+          Prediction prediction, int shift, size_t elements, std::span<int16_t> indices);
+
+}  // namespace bitsnap::adam
