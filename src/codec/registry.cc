@@ -1,5 +1,6 @@
 #include <array>
 
+#include "codec/adam/codec.h"
 #include "codec/bitmask/codec.h"
 #include "codec/cluster/codec.h"
 #include "codec/codec.h"
@@ -13,8 +14,8 @@ namespace bitsnap {
 std::span<const Codec* const> AllCodecs() {
   // One line a codec, in order of their ids.
   static const std::array codecs = {
-      &RawCodec(),     &PlanesCodec(), &BitmaskCodec(),
-      &ClusterCodec(), &DeltaCodec(),  &ResidualCodec(),
+      &RawCodec(),   &PlanesCodec(), &BitmaskCodec(),  &ClusterCodec(),
+      &DeltaCodec(), &AdamCodec(),   &ResidualCodec(),
   };
   return codecs;
 }

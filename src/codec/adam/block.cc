@@ -7,7 +7,8 @@
 #include "codec/adam/fit.h"
 #include "codec/adam/kernel.h"
 #include "codec/adam/residual.h"
-#include "codec/adam/stream.h"
+#include "codec/entropy/plane.h"
+#include "codec/entropy/rans.h"
 
 namespace bitsnap::adam {
 namespace {
@@ -45,6 +46,13 @@ struct Work {
   std::span<uint8_t> v_symbols, u_symbols;
 };
 
+PlaneKind KindOf(Bytes symbols) {
+  if (std::memcmp(symbols.data(), symbols.data() + 1, symbols.size() - 1) == 0) {
+    return PlaneKind::kConstant;
+  }
+  return symbols.size() < rans::kMinSymbols ? PlaneKind::kRaw : PlaneKind::kRans;
+}
+
 // What stands before a stream: how its indices are predicted and cut.
 constexpr size_t kPlanBytes = 1 + sizeof(Prediction);
 
@@ -57,7 +65,9 @@ class Writer {
     Copy(std::as_bytes(std::span(&plan.prediction, 1)));
   }
   void Symbols(std::span<const uint8_t> symbols) {
-    size_ += WriteSymbols(symbols, out_.subspan(size_));
+    PlaneWriter writer(out_.subspan(size_));
+    writer.Write(KindOf(std::as_bytes(symbols)), std::as_bytes(symbols));
+    size_ += writer.size();
   }
   MutableBytes Reserve(size_t bytes) {
     size_ += bytes;
@@ -75,11 +85,10 @@ class Writer {
 // Plans, cuts and writes one stream. Planes stand before the symbols, whose size is not known yet.
 void WriteStream(std::span<int16_t> indices, std::span<const int16_t> base, size_t elements,
                  std::span<uint8_t> symbols, Writer& writer) {
-  const auto padded = symbols.size();
   const Plan plan = PlanBlock(indices.first(elements), base.empty() ? base : base.first(elements));
   writer.Plan(plan);
   const MutableBytes planes = writer.Reserve(plan.shift * PlaneBytes(elements));
-  Split(indices, base, plan.prediction, plan.shift, elements, symbols.first(padded), planes);
+  Split(indices, base, plan.prediction, plan.shift, elements, symbols, planes);
   writer.Symbols(symbols.first(elements));
 }
 
@@ -106,7 +115,11 @@ bool ReadStream(ByteReader& reader, std::span<uint8_t> symbols, StreamView& view
   view.plan.prediction.offset = reader.Int<int16_t>();
   if (!reader.ok() || view.plan.shift > kMaxShift) return false;
   view.planes = reader.Raw(view.plan.shift * PlaneBytes(symbols.size()));
-  return reader.ok() && ReadSymbols(reader, symbols);
+  const MutableBytes bytes = std::as_writable_bytes(symbols);
+  const std::byte* plane = ReadPlane(reader, bytes);
+  if (!reader.ok() || plane == nullptr) return false;
+  if (plane != bytes.data()) std::memcpy(bytes.data(), plane, bytes.size());
+  return true;
 }
 
 // Exact values over the decoded ones: pairs of v and m, then m alone.
@@ -130,7 +143,7 @@ tl::unexpected<Error> Corrupt(const char* what) {
 }  // namespace
 
 size_t BlockBound(size_t elements) {
-  return 2 * (kPlanBytes + kMaxShift * PlaneBytes(elements) + SymbolsBound(elements)) +
+  return 2 * (kPlanBytes + kMaxShift * PlaneBytes(elements) + PlaneBound(elements)) +
          3 * elements * kFloat;
 }
 

@@ -7,7 +7,7 @@
 //   u = m / (sqrt(v^) + eps) ~ ku * u_step  v^: the v that is decoded
 #pragma once
 
-#include <array>
+#include <cmath>
 #include <cstdint>
 #include <span>
 
@@ -62,6 +62,11 @@ struct UpdateError {
   double error2 = 0;
   double norm2 = 0;
 };
+
+inline double RelativeError(const UpdateError& sums) {
+  return sums.norm2 > 0 ? std::sqrt(sums.error2 / sums.norm2) : 0;
+}
+
 // Requires: at most 2^16 pairs, or the sums lose precision.
 UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
                          const Grid& grid);

@@ -1,7 +1,8 @@
 #include "codec/adam/params.h"
 
 #include <algorithm>
-#include <bit>
+#include <cstdlib>
+#include <cstring>
 
 namespace bitsnap::adam {
 namespace {
@@ -12,8 +13,16 @@ bool IsEps(float eps) { return eps == 0 || (eps >= 0x1p-120f && eps <= 0x1p+60f)
 
 constexpr int kMaxOrigin = 126 * kMeanUnit;
 
-void WriteFloat(ByteWriter& writer, float value) { writer.Int(std::bit_cast<uint32_t>(value)); }
-float ReadFloat(ByteReader& reader) { return std::bit_cast<float>(reader.Int<uint32_t>()); }
+// How the bytes begin; the means of rows and columns follow.
+struct Head {
+  Grid grid;
+  uint32_t row_length;
+  uint32_t rows;
+  int16_t origin;
+  uint8_t has_columns;
+  uint8_t reserved;
+};
+static_assert(sizeof(Head) == 24);
 
 std::span<const int8_t> ReadMeans(ByteReader& reader, uint64_t count) {
   const Bytes means = reader.Raw(count);
@@ -35,37 +44,35 @@ void FillRow(int origin, std::span<const int8_t> columns, std::span<float> ancho
 }  // namespace
 
 std::vector<std::byte> WriteParams(const Params& params) {
-  std::vector<std::byte> bytes;
-  ByteWriter writer(&bytes);
-  WriteFloat(writer, params.grid.v_step);
-  WriteFloat(writer, params.grid.u_step);
-  WriteFloat(writer, params.grid.eps);
-  writer.Int(params.origin);
-  writer.Int(params.row_length);
-  writer.Int(static_cast<uint32_t>(params.rows.size()));
-  writer.Int(static_cast<uint8_t>(!params.columns.empty()));
-  writer.Raw(std::as_bytes(params.rows));
-  writer.Raw(std::as_bytes(params.columns));
+  const Head head{params.grid,
+                  params.row_length,
+                  static_cast<uint32_t>(params.rows.size()),
+                  params.origin,
+                  static_cast<uint8_t>(!params.columns.empty()),
+                  0};
+  std::vector<std::byte> bytes(sizeof(head) + params.rows.size() + params.columns.size());
+  std::memcpy(bytes.data(), &head, sizeof(head));
+  const auto columns = std::ranges::copy(std::as_bytes(params.rows), bytes.begin() + sizeof(head));
+  std::ranges::copy(std::as_bytes(params.columns), columns.out);
   return bytes;
 }
 
 std::optional<Params> ReadParams(Bytes bytes) {
-  ByteReader reader(bytes);
-  Params params;
-  params.grid.v_step = ReadFloat(reader);
-  params.grid.u_step = ReadFloat(reader);
-  params.grid.eps = ReadFloat(reader);
-  params.origin = reader.Int<int16_t>();
-  params.row_length = reader.Int<uint32_t>();
-  const auto rows = reader.Int<uint32_t>();
-  const auto has_columns = reader.Int<uint8_t>();
-  params.rows = ReadMeans(reader, rows);
-  params.columns = ReadMeans(reader, has_columns * uint64_t{params.row_length});
-  const Grid& grid = params.grid;
-  if (!reader.ok() || reader.remaining() != 0 || has_columns > (rows > 0 ? 1 : 0)) {
+  Head head;
+  if (bytes.size() < sizeof(head)) return std::nullopt;
+  std::memcpy(&head, bytes.data(), sizeof(head));
+  if (!IsStep(head.grid.v_step) || !IsStep(head.grid.u_step) || !IsEps(head.grid.eps)) {
     return std::nullopt;
-  if (!IsStep(grid.v_step) || !IsStep(grid.u_step) || !IsEps(grid.eps)) return std::nullopt;
-  if (std::abs(params.origin) > kMaxOrigin || params.row_length == 0) return std::nullopt;
+  }
+  if (head.row_length == 0 || std::abs(head.origin) > kMaxOrigin || head.reserved != 0 ||
+      head.has_columns > (head.rows > 0 ? 1 : 0)) {
+    return std::nullopt;
+  }
+  ByteReader reader(bytes.subspan(sizeof(head)));
+  Params params{head.grid, head.origin, head.row_length, {}, {}};
+  params.rows = ReadMeans(reader, head.rows);
+  params.columns = ReadMeans(reader, head.has_columns * uint64_t{head.row_length});
+  if (!reader.ok() || reader.remaining() != 0) return std::nullopt;
   return params;
 }
 

@@ -18,7 +18,7 @@ inline constexpr int kMeanUnit = 8;
 // A view: the means belong to whoever made them. The anchor of element i is the sum of `origin`,
 // its row's mean (row i / row_length) and its column's (i % row_length), as far as there are any.
 struct Params {
-  Grid grid;
+  Grid grid = {};
   int16_t origin = 0;
   uint32_t row_length = 1;
   std::span<const int8_t> rows;

@@ -42,7 +42,7 @@ void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction
       const V k = hn::LoadU(d, indices.data() + i);
       const V residual = hn::Sub(k, Predict(from, i, prediction));
       const V high = hn::ShiftRightSame(residual, shift);
-      const auto special = hn::Le(k, hn::Set(d, kZero));
+      const auto special = hn::Lt(k, hn::Set(d, int16_t{kZero + 1}));
       const auto fits = hn::And(hn::Gt(high, hn::Set(d, int16_t{kZeroSymbol - kMiddle})),
                                 hn::Lt(high, hn::Set(d, int16_t{256 - kMiddle})));
       const V ordinary = hn::IfThenElseZero(fits, hn::Add(high, hn::Set(d, int16_t{kMiddle})));
@@ -89,7 +89,7 @@ void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_
         residual =
             hn::Or(residual, hn::IfThenElseZero(mask, hn::Set(d, static_cast<int16_t>(1 << b))));
       }
-      const auto special = hn::Le(symbol, hn::Set(d, int16_t{kZeroSymbol}));
+      const auto special = hn::Lt(symbol, hn::Set(d, int16_t{kZeroSymbol + 1}));
       const V k = hn::Add(residual, Predict(from, i, prediction));
       hn::StoreU(hn::IfThenElse(special, hn::Add(symbol, hn::Set(d, kEscape)), k), d,
                  indices.data() + i);

@@ -1,0 +1,190 @@
+// The codec `adam` on real checkpoints: bits a pair, error and speed, one thread, for each bound.
+//   adam_bench FILE.safetensors [BASE.safetensors] [BOUND …]
+// With a base, that is first coded by itself within the same bound, and its decoded values are what
+// FILE's blocks lean on, as in a chain of lossy snapshots.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <bitsnap/safetensors.h>
+
+#include "codec/adam/codec.h"
+
+namespace bitsnap {
+namespace {
+
+using Buffer = std::vector<std::byte>;
+
+struct Pair {
+  Buffer v, m;
+  uint64_t row_words;
+};
+using Pairs = std::map<std::string, Pair>;
+
+Pairs Load(const char* path) {
+  const auto file = SafetensorsFile::Open(path);
+  if (!file) {
+    std::fprintf(stderr, "%s\n", file.error().message.c_str());
+    std::exit(1);
+  }
+  Pairs pairs;
+  for (const TensorView& tensor : file->tensors()) {
+    const std::string& name = tensor.info.name;
+    const auto put = [&](std::string_view suffix, Buffer Pair::*part) {
+      if (!name.ends_with(suffix) || tensor.bytes.empty()) return;
+      Pair& pair = pairs[name.substr(0, name.size() - suffix.size())];
+      (pair.*part).assign(tensor.bytes.begin(), tensor.bytes.end());
+      const auto& shape = tensor.info.shape;
+      pair.row_words = shape.size() < 2 ? tensor.bytes.size() / 4 : shape.back();
+    };
+    put(".exp_avg_sq", &Pair::v);
+    put(".exp_avg", &Pair::m);
+  }
+  return pairs;
+}
+
+// CPU seconds of this thread: other work on the machine counts less than in wall time.
+double Now() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double MemcpySpeed() {
+  const Buffer from(size_t{64} << 20, std::byte{1});
+  Buffer to(from.size());
+  double best = 0;
+  for (int i = 0; i < 5; ++i) {
+    const double start = Now();
+    std::memcpy(to.data(), from.data(), from.size());
+    best = std::max(best, static_cast<double>(from.size()) * 1e-9 / (Now() - start));
+  }
+  return best;
+}
+
+struct Totals {
+  double pairs = 0, coded_bytes = 0, lossless_pairs = 0;
+  double prepare = 0, encode = 0, decode = 0;  // seconds
+  double worst_error = 0, error2 = 0, norm2 = 0;
+};
+
+void AddErrors(const Pair& pair, const Pair& decoded, double eps, Totals& totals) {
+  double error2 = 0, norm2 = 0;
+  const auto at = [](const Buffer& bytes, size_t i) {
+    float value;
+    std::memcpy(&value, &bytes[i * 4], 4);
+    return double{value};
+  };
+  for (size_t i = 0; i < pair.v.size() / 4; ++i) {
+    const double u = at(pair.m, i) / (std::sqrt(at(pair.v, i)) + eps);
+    const double w = at(decoded.m, i) / (std::sqrt(at(decoded.v, i)) + eps);
+    error2 += (u - w) * (u - w);
+    norm2 += u * u;
+  }
+  totals.worst_error = std::max(totals.worst_error, std::sqrt(error2 / norm2));
+  totals.error2 += error2;
+  totals.norm2 += norm2;
+}
+
+// Codes and decodes one pair; what comes back, the pair itself where it is left lossless.
+Pair Through(const Pair& pair, const Pair* base, double bound, Totals& totals) {
+  constexpr double kEps = 1e-8;
+  const Codec& codec = AdamCodec();
+  const size_t size = pair.v.size();
+  totals.pairs += static_cast<double>(size / 4);
+  double start = Now();
+  const auto prepared = codec.Prepare({.dtype = DType::kF32,
+                                       .first = pair.v,
+                                       .second = pair.m,
+                                       .row_words = pair.row_words,
+                                       .accepted = {.update_error = bound, .eps = kEps}});
+  totals.prepare += Now() - start;
+  if (!prepared) {
+    totals.lossless_pairs += static_cast<double>(size / 4);
+    return pair;
+  }
+  totals.coded_bytes += static_cast<double>(prepared->params.size());
+  Pair decoded{Buffer(size), Buffer(size), pair.row_words};
+  static Scratch scratch;
+  static Buffer raw(kBlockBytes), old(kBlockBytes), back(kBlockBytes);
+  static Buffer out(codec.EncodeBound(kBlockBytes));
+  for (size_t first = 0; first < size; first += kBlockBytes / 2) {
+    const size_t part = std::min(kBlockBytes / 2, size - first);
+    const auto gather = [&](const Pair& from, Buffer& to) {
+      std::memcpy(to.data(), &from.v[first], part);
+      std::memcpy(to.data() + part, &from.m[first], part);
+    };
+    gather(pair, raw);
+    BlockContext context{DType::kF32, 2 * part};
+    if (base != nullptr) {
+      gather(*base, old);
+      context.base = Bytes(old).first(2 * part);
+    }
+    context.params = prepared->params;
+    context.first_word = first / 4;
+    context.row_words = pair.row_words;
+    start = Now();
+    const auto coded = codec.Encode(context, Bytes(raw).first(2 * part), 2 * part, out, scratch);
+    totals.encode += Now() - start;
+    if (!coded) {
+      totals.coded_bytes += static_cast<double>(2 * part);
+      continue;
+    }
+    totals.coded_bytes += static_cast<double>(*coded);
+    start = Now();
+    const auto done = codec.Decode(context, Bytes(out).first(*coded),
+                                   MutableBytes(back).first(2 * part), scratch);
+    totals.decode += Now() - start;
+    if (!done) std::abort();
+    std::memcpy(&decoded.v[first], back.data(), part);
+    std::memcpy(&decoded.m[first], back.data() + part, part);
+  }
+  AddErrors(pair, decoded, kEps, totals);
+  return decoded;
+}
+
+void Run(const Pairs& pairs, const Pairs* bases, double bound) {
+  Totals totals, ignored;
+  for (const auto& [name, pair] : pairs) {
+    if (bases == nullptr) {
+      Through(pair, nullptr, bound, totals);
+    } else {
+      const Pair base = Through(bases->at(name), nullptr, bound, ignored);
+      Through(pair, &base, bound, totals);
+    }
+  }
+  const double bytes = (totals.pairs - totals.lossless_pairs) * 8;
+  std::printf("%-8g %6.3f bits  error %.5f worst %.5f  lossless %g of %g  ", bound,
+              totals.coded_bytes * 64 / bytes, std::sqrt(totals.error2 / totals.norm2),
+              totals.worst_error, totals.lossless_pairs, totals.pairs);
+  std::printf("GB/s: prepare %.2f encode %.2f both %.2f decode %.2f\n",
+              bytes * 1e-9 / totals.prepare, bytes * 1e-9 / totals.encode,
+              bytes * 1e-9 / (totals.prepare + totals.encode), bytes * 1e-9 / totals.decode);
+}
+
+}  // namespace
+}  // namespace bitsnap
+
+int main(int argc, char** argv) {
+  std::vector<const char*> paths;
+  std::vector<double> bounds;
+  for (int i = 1; i < argc; ++i) {
+    char* end;
+    const double bound = std::strtod(argv[i], &end);
+    if (*end == '\0') bounds.push_back(bound);
+    if (*end != '\0') paths.push_back(argv[i]);
+  }
+  if (paths.empty() || paths.size() > 2) return 2;
+  if (bounds.empty()) bounds = {0.0025, 0.012, 0.05, 0.35};
+  const auto pairs = bitsnap::Load(paths[0]);
+  const auto bases = paths.size() > 1 ? bitsnap::Load(paths[1]) : bitsnap::Pairs{};
+  std::printf("memcpy %.2f GB/s\n", bitsnap::MemcpySpeed());
+  for (double bound : bounds) bitsnap::Run(pairs, paths.size() > 1 ? &bases : nullptr, bound);
+}

@@ -1,0 +1,172 @@
+#include "codec/adam/prepare.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "codec/adam/math.h"
+#include "codec/adam/means.h"
+#include "codec/adam/sample.h"
+
+namespace bitsnap::adam {
+namespace {
+
+// Beyond, a single v could be off by more than a factor of two, whatever the mean error is.
+constexpr double kMaxVStep = 2;
+
+// Lossless coding of a pair takes about 54 bits.
+constexpr double kPayingBits = 50;
+
+// Rows of a tensor that has none: neighbours are alike there too.
+constexpr uint32_t kFlatRow = 256;
+constexpr uint64_t kMinRow = 16;
+
+// Error of u, relative, that a grid step of log2 v causes, per step: ln 2 / 2 / sqrt(12).
+const double kErrorPerVStep = std::numbers::ln2 / std::sqrt(48.0);
+
+// The step of log2 v that spends half of the squared error.
+double EvenVStep(double bound) {
+  return std::min(kMaxVStep, bound / std::numbers::sqrt2 / kErrorPerVStep);
+}
+
+Params View(const Means& means, const Grid& grid) {
+  return {grid, means.origin, means.row_length, means.rows, means.columns};
+}
+
+// Mean distance of the logarithms from their anchors, in units of log2 v.
+double Spread(const Sample& sample) {
+  double sum = 0;
+  for (size_t i = 0; i < sample.size(); ++i) {
+    if (sample.logs()[i] == Sample::kNoLog) continue;
+    const float log = static_cast<float>(sample.logs()[i]) * (1.0f / kLogUnit);
+    sum += std::abs(log - sample.anchors()[i]);
+  }
+  return sum / static_cast<double>(sample.size());
+}
+
+// Leaves the anchors of its choice in the sample.
+Means ChooseMeans(const AdamTensor& tensor, double v_step, Sample& sample) {
+  const uint64_t elements = tensor.v.size() / sizeof(float);
+  const int16_t mean = MeanLog(sample.logs(), Sample::kNoLog);
+  Means none;
+  none.origin = static_cast<int16_t>(mean / (kLogUnit / kMeanUnit));
+  sample.SetAnchors(View(none, {}));
+  if (elements < kMinRow * kMinRow) return none;
+
+  const double spread = Spread(sample);
+  const uint64_t row = tensor.row_words;
+  const bool two_dimensional =
+      row >= kMinRow && row <= elements / kMinRow && row <= UINT32_MAX && elements % row == 0;
+  Means means = two_dimensional ? RowMeans(tensor.v, static_cast<uint32_t>(row), true, mean)
+                                : RowMeans(tensor.v, kFlatRow, false, mean);
+  sample.SetAnchors(View(means, {}));
+  // What lies within a step costs little either way.
+  const double within = v_step / 4;
+  const double saved = Log2(static_cast<float>((spread + within) / (Spread(sample) + within)));
+  const auto stored = static_cast<double>(8 * (means.rows.size() + means.columns.size()));
+  if (saved * static_cast<double>(elements) > stored) return means;
+  sample.SetAnchors(View(none, {}));
+  return none;
+}
+
+// The step of u that makes the sample's error `bound`, given that of v; 0 when there is none.
+double FitUStep(Sample& sample, double bound, double v_step, double rms, float eps) {
+  double low = 0, high = 8 * bound * rms;
+  double step = high / 4;
+  for (int round = 0; round < 8; ++round) {
+    const double error = sample.Error({static_cast<float>(v_step), static_cast<float>(step), eps});
+    if (error <= bound) low = step;
+    if (error > bound) high = step;
+    if (error <= bound && error > 0.997 * bound) break;
+    // The squares of both parts add up.
+    const double v_part = std::min(v_step * kErrorPerVStep, 0.9 * bound);
+    const double have = std::max(error * error - v_part * v_part, bound * bound / 64);
+    const double want = bound * bound - v_part * v_part;
+    const double guess = step * std::sqrt(want / have) * 0.999;
+    step = guess > low && guess < high ? guess : (low + high) / 2;
+  }
+  return low;
+}
+
+// The grids that take the fewest bits of the sample within the bound; u_step 0 when none does.
+Grid Search(Sample& sample, double bound, float eps, double& bits) {
+  const double even = EvenVStep(bound);
+  const double rms = sample.UpdateRms();
+  if (rms == 0) {
+    const Grid grid{static_cast<float>(even), 1, eps};
+    const auto trial = sample.Try(grid);
+    bits = trial.v_bits + trial.u_bits;
+    return grid;
+  }
+  Grid best{0, 0, eps};
+  // Where both grids are fine, half of the squared error each is best; where they are coarse, v may
+  // cost nearly nothing.
+  const bool fine = bound < 0.03;
+  for (double factor : {1.0, 0.5, 0.7, 1.4, 2.0, 2.8}) {
+    const double v_step = even * factor;
+    if (v_step > kMaxVStep || (fine && factor != 1)) continue;
+    const double u_step = FitUStep(sample, bound, v_step, rms, eps);
+    if (u_step == 0) continue;
+    const Grid grid{static_cast<float>(v_step), static_cast<float>(u_step), eps};
+    const auto trial = sample.Try(grid);
+    if (best.u_step != 0 && trial.v_bits + trial.u_bits >= bits) continue;
+    bits = trial.v_bits + trial.u_bits;
+    best = grid;
+  }
+  return best;
+}
+
+double MeasureAll(const AdamTensor& tensor, const Params& params) {
+  constexpr size_t kTile = 8192;
+  std::vector<float> anchors(kTile);
+  std::vector<int16_t> kv(kTile), ku(kTile);
+  UpdateError sums;
+  const size_t elements = tensor.v.size() / sizeof(float);
+  for (size_t first = 0; first < elements; first += kTile) {
+    const size_t count = std::min(kTile, elements - first);
+    const Bytes v = tensor.v.subspan(first * sizeof(float), count * sizeof(float));
+    const Bytes m = tensor.m.subspan(first * sizeof(float), count * sizeof(float));
+    const auto tile_kv = std::span(kv).first(count);
+    const auto tile_ku = std::span(ku).first(count);
+    FillAnchors(params, first, std::span(anchors).first(count));
+    Quantize(v, m, std::span(anchors).first(count), params.grid, tile_kv, tile_ku);
+    const UpdateError part = MeasureError(v, m, tile_kv, tile_ku, params.grid);
+    sums.error2 += part.error2;
+    sums.norm2 += part.norm2;
+  }
+  return RelativeError(sums);
+}
+
+// Scales the grids until the whole tensor's error is a little below the bound. Returns that error;
+// nullopt when it stays above.
+std::optional<double> Settle(const AdamTensor& tensor, double bound, Params& params) {
+  constexpr double kAim = 0.996, kNearEnough = 0.985;
+  constexpr int kRounds = 8;
+  for (int round = 0; round < kRounds; ++round) {
+    const double error = MeasureAll(tensor, params);
+    const bool kept = error <= bound;
+    if (kept && (error >= kNearEnough * bound || error == 0 || round >= 2)) return error;
+    const auto factor = static_cast<float>(std::clamp(kAim * bound / error, 0.25, 4.0));
+    Grid& grid = params.grid;
+    grid.v_step = std::min(grid.v_step * factor, static_cast<float>(kMaxVStep));
+    grid.u_step *= factor;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps) {
+  if (tensor.v.empty() || !(bound > 0) || !(bound < 1)) return std::nullopt;
+  Sample sample(tensor.v, tensor.m, static_cast<float>(eps));
+  const Means means = ChooseMeans(tensor, EvenVStep(bound), sample);
+  double bits = 0;
+  Params params = View(means, Search(sample, bound, static_cast<float>(eps), bits));
+  if (params.grid.u_step == 0 || bits > kPayingBits) return std::nullopt;
+  const std::optional<double> error = Settle(tensor, bound, params);
+  std::vector<std::byte> bytes = WriteParams(params);
+  if (!error || !ReadParams(bytes)) return std::nullopt;
+  return Choice{std::move(bytes), *error};
+}
+
+}  // namespace bitsnap::adam

@@ -1,0 +1,89 @@
+#include "codec/adam/sample.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "codec/adam/fit.h"
+#include "codec/adam/math.h"
+
+namespace bitsnap::adam {
+namespace {
+
+constexpr size_t kRun = 64;
+constexpr size_t kMin = 8192;
+constexpr size_t kMax = 65536;  // what MeasureError takes at once
+
+// What rANS and bit planes make of indices, escapes included, in bits an element.
+double EstimateBits(std::span<const int16_t> indices) {
+  constexpr double kEscapeBits = 64;
+  uint64_t sum = 0, count = 0;
+  for (int16_t k : indices) {
+    if (k <= kZero) continue;
+    sum += std::abs(k);
+    ++count;
+  }
+  const int shift = ShiftFor(sum, count);
+  uint32_t histogram[256] = {};
+  for (int16_t k : indices) {
+    const int symbol = k <= kZero ? k - kEscape : (k >> shift) + kMiddle;
+    ++histogram[symbol < 0 || symbol > 255 ? kEscapeSymbol : symbol];
+  }
+  const auto total = static_cast<double>(indices.size());
+  double bits = histogram[kEscapeSymbol] * kEscapeBits + static_cast<double>(count) * shift;
+  for (uint32_t n : histogram) {
+    if (n > 0) bits += n * double{Log2(static_cast<float>(total / n))};
+  }
+  return bits / total;
+}
+
+}  // namespace
+
+Sample::Sample(Bytes v, Bytes m, float eps) : eps_(eps) {
+  const size_t elements = v.size() / sizeof(float);
+  const size_t wanted = std::min(elements, std::clamp(elements / 32, kMin, kMax));
+  const size_t count = (wanted + kRun - 1) / kRun;
+  const size_t all = (elements + kRun - 1) / kRun;
+  for (size_t r = 0; r < count; ++r) {
+    const uint64_t first = all * r / count * kRun;
+    runs_.push_back(first);
+    const size_t bytes = std::min(kRun, elements - first) * sizeof(float);
+    const auto append = [&](std::vector<std::byte>& to, Bytes from) {
+      const Bytes run = from.subspan(first * sizeof(float), bytes);
+      to.insert(to.end(), run.begin(), run.end());
+    };
+    append(v_, v);
+    append(m_, m);
+  }
+  logs_.resize(v_.size() / sizeof(float));
+  anchors_.resize(size());
+  kv_.resize(size());
+  ku_.resize(size());
+  LogV(v_, kNoLog, logs_);
+}
+
+void Sample::SetAnchors(const Params& params) {
+  for (size_t r = 0; r < runs_.size(); ++r) {
+    const size_t at = r * kRun;
+    FillAnchors(params, runs_[r], std::span(anchors_).subspan(at, std::min(kRun, size() - at)));
+  }
+}
+
+double Sample::Error(const Grid& grid) {
+  Quantize(v_, m_, anchors_, grid, kv_, ku_);
+  const UpdateError sums = MeasureError(v_, m_, kv_, ku_, grid);
+  return RelativeError(sums);
+}
+
+double Sample::UpdateRms() {
+  const Grid grid{.v_step = 1, .u_step = 0x1p-9f, .eps = eps_};
+  Quantize(v_, m_, anchors_, grid, kv_, ku_);
+  const double norm2 = MeasureError(v_, m_, kv_, ku_, grid).norm2;
+  return std::sqrt(norm2 / static_cast<double>(size())) * grid.u_step;
+}
+
+Sample::Trial Sample::Try(const Grid& grid) {
+  const double error = Error(grid);
+  return {error, EstimateBits(kv_), EstimateBits(ku_)};
+}
+
+}  // namespace bitsnap::adam
