@@ -15,11 +15,15 @@ namespace {
 
 constexpr size_t kFloat = sizeof(float);
 
+// Slots of the scratch.
+constexpr size_t kWorkSlot = 0;
+constexpr size_t kStreamSlot = 1;
+
 // Working memory of a block, carved from one slot.
 struct Work {
   Work(size_t elements, Scratch& scratch) {
     const size_t padded = (elements + kGroup - 1) / kGroup * kGroup;
-    MutableBytes room = scratch.Get(0, padded * (3 * kFloat + 3 * sizeof(int16_t) + 2));
+    MutableBytes room = scratch.Get(kWorkSlot, padded * (3 * kFloat + 3 * sizeof(int16_t) + 2));
     anchors = Carve<float>(room, padded);
     denominators = Carve<float>(room, padded);
     decoded_v = Carve<float>(room, padded);
@@ -109,14 +113,15 @@ struct StreamView {
   Bytes planes;
 };
 
-bool ReadStream(ByteReader& reader, std::span<uint8_t> symbols, StreamView& view) {
+bool ReadStream(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbols,
+                StreamView& view) {
   view.plan.shift = reader.Int<uint8_t>();
   view.plan.prediction.slope = reader.Int<int16_t>();
   view.plan.prediction.offset = reader.Int<int16_t>();
   if (!reader.ok() || view.plan.shift > kMaxShift) return false;
   view.planes = reader.Raw(view.plan.shift * PlaneBytes(symbols.size()));
   const MutableBytes bytes = std::as_writable_bytes(symbols);
-  const std::byte* plane = ReadPlane(reader, bytes);
+  const std::byte* plane = ReadPlane(reader, bytes, work);
   if (!reader.ok() || plane == nullptr) return false;
   if (plane != bytes.data()) std::memcpy(bytes.data(), plane, bytes.size());
   return true;
@@ -189,12 +194,15 @@ Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, MutableBytes v, M
   const auto denominators = work.denominators.first(elements);
   const auto base = work.base.first(elements);
 
+  const MutableBytes stream = scratch.Get(kStreamSlot, PlaneWorkBytes(elements));
   ByteReader reader(coded);
   StreamView v_stream, u_stream;
   const auto v_symbols = work.v_symbols.first(elements);
   const auto u_symbols = work.u_symbols.first(elements);
-  if (!ReadStream(reader, v_symbols, v_stream)) return Corrupt("has a malformed stream of v");
-  if (!ReadStream(reader, u_symbols, u_stream)) return Corrupt("has a malformed stream of m");
+  if (!ReadStream(reader, stream, v_symbols, v_stream))
+    return Corrupt("has a malformed stream of v");
+  if (!ReadStream(reader, stream, u_symbols, u_stream))
+    return Corrupt("has a malformed stream of m");
   const bool v_leans = v_stream.plan.prediction.slope != 0;
   const bool u_leans = u_stream.plan.prediction.slope != 0;
   if ((v_leans || u_leans) && frame.base_v.empty()) return Corrupt("leans on a base it lacks");

@@ -27,7 +27,7 @@ class Adam final : public Codec {
  public:
   CodecId id() const override { return CodecId::kAdam; }
   std::string_view name() const override { return "adam"; }
-  bool lossless() const override { return false; }
+  bool IsLossless(Bytes) const override { return false; }
   size_t parts() const override { return 2; }
   bool Supports(DType dtype) const override { return dtype == DType::kF32; }
 
