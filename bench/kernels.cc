@@ -202,7 +202,7 @@ void RegisterAll() {
   for (DType dtype : kDTypes) {
     for (double fraction : kFractions) {
       for (const Codec* codec : AllCodecs()) {
-        if (!codec->Supports(dtype)) continue;
+        if (!codec->Supports(dtype) || codec->needs_peer() || codec->parts() > 1) continue;
         if (codec->needs_base() || fraction == 0) RegisterCodec(*codec, dtype, fraction);
       }
     }
