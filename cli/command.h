@@ -42,6 +42,7 @@ void AddRestore(CLI::App& app, Command& command);
 void AddLs(CLI::App& app, Command& command);
 void AddInspect(CLI::App& app, Command& command);
 void AddVerify(CLI::App& app, Command& command);
+void AddBench(CLI::App& app, Command& command);
 
 // A check for options that take a profile's name.
 CLI::Validator IsProfile();
