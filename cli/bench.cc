@@ -119,7 +119,7 @@ void AddBench(CLI::App& app, Command& command) {
             for (const std::string& name : names) args->profiles.push_back(*ParseProfile(name));
           },
           "Only this one; may be given many times")
-      ->check(IsProfile())
+      ->transform(IsProfile())
       ->type_name("NAME")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

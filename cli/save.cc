@@ -95,7 +95,7 @@ void AddSave(CLI::App& app, Command& command) {
           "exact (default): all bits back, smallest\n"
           "fast: all bits back, at memory speed\n"
           "paper: packed bitmask; fp32 optimizer states lossy, by clusters")
-      ->check(IsProfile())
+      ->transform(IsProfile())
       ->type_name("NAME");
   save->add_option_function<std::string>(
           "--base", [&options](const auto& text) { options.base = ParseBase(text); },
