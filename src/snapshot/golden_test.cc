@@ -70,7 +70,7 @@ TEST(GoldenTest, FullHoldsWhatItAlwaysHeld) {
   EXPECT_EQ(index.tensors[3].storage, Storage::kSameAsBase);
   EXPECT_EQ(index.tensors[6].blocks, (std::vector<BlockRecord>{{255, 0, Checksum64({}), 42}}));
   EXPECT_EQ(index.tensors[8].info.name, "not UTF-8: \xff");
-  EXPECT_TRUE(index.tensors[9].pair);
+  EXPECT_EQ(index.tensors[9].second, 10u);
   EXPECT_EQ(index.tensors[9].blocks.size(), 2u);
   EXPECT_EQ(index.tensors[9].params, (std::vector<std::byte>{std::byte{1}, std::byte{2}}));
   EXPECT_EQ(index.tensors[10].storage, Storage::kSecondOfPair);

@@ -6,7 +6,7 @@ std::optional<uint64_t> BlockedBytes(const TensorRecord& tensor) {
   const auto bytes = TensorBytes(tensor.info.dtype, tensor.info.shape);
   if (!bytes) return std::nullopt;
   if (tensor.storage != Storage::kBlocks) return 0;
-  return tensor.pair ? 2 * *bytes : *bytes;  // cannot overflow: the size in bits has not
+  return tensor.second ? 2 * *bytes : *bytes;  // cannot overflow: the size in bits has not
 }
 
 }  // namespace bitsnap

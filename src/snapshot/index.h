@@ -36,7 +36,7 @@ enum class Storage : uint8_t {
   kSameAsBase = 1,    // equal to tensor `base_tensor` of the base
   kSameAsTensor = 2,  // equal to tensor `same_as` of this file, which has a smaller index and is
                       // not itself kSameAsTensor
-  kSecondOfPair = 3,  // in the blocks of tensor `same_as` of this file, see TensorRecord::pair
+  kSecondOfPair = 3,  // in the blocks of tensor `same_as` of this file
 };
 
 struct TensorRecord {
@@ -48,9 +48,10 @@ struct TensorRecord {
   uint32_t same_as = 0;      // 0 unless kSameAsTensor or kSecondOfPair
   uint64_t data_offset = 0;  // of the first block, from the start of the file; ignored without
   std::vector<BlockRecord> blocks;  // ceil(BlockedBytes / block_bytes) of them
-  // Each block holds a range of this tensor's bytes and then the same range of those of the tensor
-  // whose storage is kSecondOfPair and whose same_as names this one.
-  bool pair = false;
+  // Index of the tensor that shares this one's blocks: each holds a range of this tensor's bytes
+  // and then the same range of the other's, whose storage is kSecondOfPair and whose same_as names
+  // this.
+  std::optional<uint32_t> second;
   // Index of the tensor of this file that decoding needs besides; as many elements as this one has.
   // It has no peer itself and is no part of a pair.
   std::optional<uint32_t> peer;

@@ -34,8 +34,9 @@ uint64_t CodedBytes(const TensorRecord& tensor) {
 
 // Fields that most tensors lack stand at the end of the record, or not at all.
 void EncodeExtension(const TensorRecord& tensor, uint32_t number, ByteWriter& out) {
-  if (!tensor.pair && !tensor.peer && tensor.params.empty()) return;
-  out.Int(static_cast<uint8_t>(tensor.pair));
+  if (!tensor.second && !tensor.peer && tensor.params.empty()) return;
+  out.Int(static_cast<uint8_t>(tensor.second.has_value()));
+  out.Int(tensor.second ? *tensor.second - number : 0);
   out.Int(static_cast<uint8_t>(tensor.peer.has_value()));
   out.Int(tensor.peer ? *tensor.peer - number : 0);
   out.Int(static_cast<uint32_t>(tensor.params.size()));
@@ -44,15 +45,16 @@ void EncodeExtension(const TensorRecord& tensor, uint32_t number, ByteWriter& ou
 
 Result<void> ParseExtension(ByteReader& in, uint32_t number, TensorRecord& tensor) {
   if (in.remaining() == 0) return {};
-  const auto pair = in.Int<uint8_t>();
+  const auto has_second = in.Int<uint8_t>();
+  const auto second_difference = in.Int<uint32_t>();
   const auto has_peer = in.Int<uint8_t>();
   const auto peer_difference = in.Int<uint32_t>();
   const Bytes params = in.Raw(in.Int<uint32_t>());
   if (!in.ok()) return EndsInside(fmt::format("the extension of tensor {}", number));
-  if (pair > 1 || has_peer > 1) {
+  if (has_second > 1 || has_peer > 1) {
     return FailNewer(fmt::format("a flag of tensor '{}'", tensor.info.name));
   }
-  tensor.pair = pair == 1;
+  if (has_second) tensor.second = number + second_difference;
   if (has_peer) tensor.peer = number + peer_difference;
   tensor.params.assign(params.begin(), params.end());
   return {};

@@ -50,12 +50,20 @@ Fault FaultOfBlocks(const TensorRecord& tensor, uint32_t block_bytes) {
   return {};
 }
 
-Fault FaultOfSecond(const SnapshotIndex& index, size_t number) {
+// Of either half of a pair: they must name each other.
+Fault FaultOfPair(const SnapshotIndex& index, size_t number, uint32_t other_number) {
+  if (other_number >= index.tensors.size()) return "is paired with a tensor that does not exist";
   const TensorRecord& tensor = index.tensors[number];
-  if (tensor.same_as >= number) return "is paired with a tensor that does not stand before it";
-  const TensorRecord& first = index.tensors[tensor.same_as];
-  if (!first.pair) return "is paired with a tensor that is not paired";
-  if (!SameSize(tensor, first)) return "is paired with a tensor of another dtype or size";
+  const TensorRecord& other = index.tensors[other_number];
+  const bool is_first = tensor.second.has_value();
+  const TensorRecord& second = is_first ? other : tensor;
+  const TensorRecord& first = is_first ? tensor : other;
+  if (second.storage != Storage::kSecondOfPair ||
+      second.same_as != (is_first ? number : other_number) ||
+      first.second != (is_first ? other_number : number)) {
+    return "is paired with a tensor that is not paired with it";
+  }
+  if (!SameSize(first, second)) return "is paired with a tensor of another dtype or size";
   return {};
 }
 
@@ -75,7 +83,7 @@ Fault FaultOfPeer(const SnapshotIndex& index, size_t number) {
                    ElementsTimesBits(tensor) / BitsPerElement(tensor.info.dtype)) {
     return "has a peer of another size";
   }
-  if (peer.peer || peer.pair || peer.storage == Storage::kSecondOfPair) {
+  if (peer.peer || peer.second || peer.storage == Storage::kSecondOfPair) {
     return "has a peer that leans on others itself";
   }
   return {};
@@ -88,11 +96,14 @@ Fault FaultOfStorage(const SnapshotIndex& index, size_t number) {
       tensor.storage == Storage::kSameAsTensor || tensor.storage == Storage::kSecondOfPair;
   if (!elsewhere && tensor.same_as != 0) return "names a tensor to repeat but does not repeat it";
   if (tensor.storage != Storage::kBlocks &&
-      (tensor.pair || tensor.peer || !tensor.params.empty())) {
+      (tensor.second || tensor.peer || !tensor.params.empty())) {
     return "says how its blocks are coded but has none";
   }
   switch (tensor.storage) {
     case Storage::kBlocks:
+      if (tensor.second) {
+        if (Fault fault = FaultOfPair(index, number, *tensor.second)) return fault;
+      }
       return FaultOfBlocks(tensor, index.block_bytes);
     case Storage::kSameAsBase:
       if (!tensor.base_tensor) return "equals a base tensor but names none";
@@ -106,7 +117,7 @@ Fault FaultOfStorage(const SnapshotIndex& index, size_t number) {
       break;
     }
     case Storage::kSecondOfPair:
-      if (Fault fault = FaultOfSecond(index, number)) return fault;
+      if (Fault fault = FaultOfPair(index, number, tensor.same_as)) return fault;
       break;
   }
   if (!tensor.blocks.empty()) return "has blocks although its bytes are elsewhere";
@@ -122,21 +133,6 @@ Fault FaultOfTensor(const SnapshotIndex& index, size_t number) {
   if (Fault fault = FaultOfLengths(tensor)) return fault;
   if (Fault fault = FaultOfPeer(index, number)) return fault;
   return FaultOfStorage(index, number);
-}
-
-// Every pair has exactly one second. Requires: each tensor by itself is sound.
-Fault FaultOfPairs(const SnapshotIndex& index) {
-  std::vector<uint32_t> seconds(index.tensors.size());
-  for (const TensorRecord& tensor : index.tensors) {
-    if (tensor.storage == Storage::kSecondOfPair) ++seconds[tensor.same_as];
-  }
-  for (size_t i = 0; i < seconds.size(); ++i) {
-    if (seconds[i] != index.tensors[i].pair) {
-      return fmt::format("tensor '{}' is a pair with {} others", index.tensors[i].info.name,
-                         seconds[i]);
-    }
-  }
-  return {};
 }
 
 // Every byte between header and index must belong to exactly one block: so each is protected by a
@@ -188,7 +184,6 @@ Fault FindFault(const SnapshotIndex& index, uint64_t payload_end) {
     }
     if (!names.insert(name).second) return fmt::format("two tensors are named '{}'", name);
   }
-  if (const Fault fault = FaultOfPairs(index)) return fault;
   return FaultOfPlacement(index, payload_end);
 }
 

@@ -19,7 +19,7 @@ void ExpectSame(const TensorRecord& a, const TensorRecord& b) {
   EXPECT_EQ(a.base_tensor, b.base_tensor);
   EXPECT_EQ(a.same_as, b.same_as);
   EXPECT_EQ(a.blocks, b.blocks);
-  EXPECT_EQ(a.pair, b.pair);
+  EXPECT_EQ(a.second, b.second);
   EXPECT_EQ(a.peer, b.peer);
   EXPECT_EQ(a.params, b.params);
   EXPECT_EQ(a.why, b.why);

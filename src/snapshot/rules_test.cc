@@ -54,14 +54,15 @@ const Breach kBreaches[] = {
      [](Sample& s) { T(s, 2).info.dtype = DType::kF16; }},
     {"SameAsAnotherSize", "another dtype or size", [](Sample& s) { T(s, 2).info.shape = {21}; }},
     {"SameAsTwoThings", "names a base tensor too", [](Sample& s) { T(s, 2).base_tensor = 0; }},
-    {"PairWithoutSecond", "is a pair with 0 others",
+    {"PairWithoutSecond", "not paired with it",
      [](Sample& s) {
        T(s, 10).storage = Storage::kSameAsBase;
        T(s, 10).same_as = 0;
      }},
-    {"SecondOfNoPair", "paired with a tensor that is not paired",
-     [](Sample& s) { T(s, 10).same_as = 8; }},
-    {"SecondBeforeFirst", "does not stand before it", [](Sample& s) { T(s, 10).same_as = 11; }},
+    {"SecondOfNoPair", "not paired with it", [](Sample& s) { T(s, 10).same_as = 8; }},
+    {"PairWithNothing", "paired with a tensor that does not exist",
+     [](Sample& s) { T(s, 9).second = 12; }},
+    {"PairWithItself", "not paired with it", [](Sample& s) { T(s, 9).second = 9; }},
     {"SecondOfAnotherSize", "another dtype or size", [](Sample& s) { T(s, 10).info.shape = {4}; }},
     {"PeerThatIsNotThere", "a peer that does not exist", [](Sample& s) { T(s, 11).peer = 12; }},
     {"PeerOfAnotherSize", "a peer of another size", [](Sample& s) { T(s, 11).peer = 3; }},

@@ -169,7 +169,7 @@ Sample FullSample() {
   TensorRecord odd = Tensor("not UTF-8: \xff", DType::kF4, {2, 3}, Role::kOther);
   AddBlocks(&sample, &odd, 4);
   TensorRecord variance = Tensor("v", DType::kF32, {3}, Role::kExpAvgSq);
-  variance.pair = true;
+  variance.second = 10;
   variance.params = {std::byte{1}, std::byte{2}};
   AddBlocks(&sample, &variance, 5);
   TensorRecord momentum = Tensor("m", DType::kF32, {3}, Role::kExpAvg);

@@ -92,7 +92,7 @@ def parse_index(raw):
     metadata = c.raw(c.get("I"))
     base = c.get("QQQ") if c.get("B") else None
     tensors = [parse_tensor(Cursor(c.raw(c.get("I"))), i) for i in range(c.get("I"))]
-    blocked = [t["bytes"] * (1 + t["pair"]) * (t["storage"] == BLOCKS) for t in tensors]
+    blocked = [t["bytes"] * (1 + (t["second"] is not None)) * (t["storage"] == BLOCKS) for t in tensors]
     counts = [-(-b // block_bytes) for b in blocked]
     columns = [[c.get(field) for _ in range(sum(counts))] for field in "BIQQ"]
     rows = iter(zip(*columns))
@@ -115,11 +115,12 @@ def parse_tensor(c, number):
     bits = BITS[t["dtype"]] * prod(t["shape"])
     assert bits % 8 == 0
     t["bytes"] = bits // 8
-    pair, has_peer, peer, t["params"] = 0, 0, 0, b""
+    has_second, second, has_peer, peer, t["params"] = 0, 0, 0, 0, b""
     if c.at < len(c.data):
-        pair, has_peer, peer, params_bytes = c.get("BBII")
+        has_second, second, has_peer, peer, params_bytes = c.get("BIBII")
         t["params"] = c.raw(params_bytes)
-    t["pair"], t["peer"] = bool(pair), (number + peer) % 2**32 if has_peer else None
+    t["second"] = (number + second) % 2**32 if has_second else None
+    t["peer"] = (number + peer) % 2**32 if has_peer else None
     return t
 
 

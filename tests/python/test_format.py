@@ -67,7 +67,7 @@ def test_full():
     assert tensors[b"frozen"]["storage"] == naive_reader.SAME_AS_BASE
     assert tensors[b"empty"]["blocks"] == []
     assert tensors[b"constant"]["payloads"] == [b""]
-    assert tensors[b"v"]["pair"] and len(tensors[b"v"]["blocks"]) == 2
+    assert tensors[b"v"]["second"] == 10 and len(tensors[b"v"]["blocks"]) == 2
     assert tensors[b"v"]["params"] == b"\x01\x02"
     assert tensors[b"m"]["storage"] == naive_reader.SECOND_OF_PAIR
     assert tensors[b"m"]["same_as"] == 9
