@@ -98,6 +98,8 @@ class Codec {
   // Whether a decoder needs the base's block. Such a codec codes a block that equals its base, and
   // only such a block, in zero bytes.
   virtual bool needs_base() const { return false; }
+  // Whether a base, where there is one, changes the coded bytes.
+  virtual bool uses_base() const { return needs_base(); }
   // Whether it needs the block of a peer, whose dtype it must support as such.
   virtual bool needs_peer() const { return false; }
   virtual bool SupportsPeer(DType) const { return false; }

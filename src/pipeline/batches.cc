@@ -6,11 +6,19 @@
 
 namespace bitsnap {
 
-void AppendBlocks(size_t tensor, uint64_t bytes, std::vector<BlockRange>& blocks) {
+void AppendBlocks(size_t tensor, uint64_t bytes, size_t parts, std::vector<BlockRange>& blocks) {
+  const size_t part_bytes = kBlockBytes / parts;
   size_t block = 0;
-  for (uint64_t begin = 0; begin < bytes; begin += kBlockBytes) {
-    const size_t size = static_cast<size_t>(std::min<uint64_t>(kBlockBytes, bytes - begin));
-    blocks.push_back({tensor, block++, begin, size});
+  for (uint64_t begin = 0; begin < bytes; begin += part_bytes) {
+    const auto size = static_cast<size_t>(std::min<uint64_t>(part_bytes, bytes - begin));
+    blocks.push_back({tensor, block++, begin, parts * size});
+  }
+}
+
+void AppendBlocks(std::span<const EncodeTask> tasks, std::vector<BlockRange>& blocks) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (!tasks[i].has_blocks()) continue;
+    AppendBlocks(i, tasks[i].tensor->bytes.size(), tasks[i].parts(), blocks);
   }
 }
 
@@ -29,17 +37,54 @@ std::vector<std::span<const BlockRange>> SplitIntoBatches(const std::vector<Bloc
   return batches;
 }
 
-Result<EncodedBlock> EncodeTaskBlock(const EncodeTask& task, const BlockRange& block,
+namespace {
+
+// The block's bytes of a task and, behind them, of the pair's other task.
+Bytes RawOf(std::span<const EncodeTask> tasks, const EncodeTask& task, const BlockRange& block,
+            Workspace& workspace) {
+  const size_t part_bytes = block.bytes / task.parts();
+  const Bytes first = task.tensor->bytes.subspan(block.begin, part_bytes);
+  if (!task.second) return first;
+  const Bytes second = tasks[*task.second].tensor->bytes.subspan(block.begin, part_bytes);
+  const MutableBytes both = Room(workspace.raw, block.bytes);
+  std::ranges::copy(first, both.begin());
+  std::ranges::copy(second, both.begin() + part_bytes);
+  return both;
+}
+
+Result<Bytes> BaseOf(std::span<const EncodeTask> tasks, const EncodeTask& task,
+                     const BlockRange& block, const SnapshotSource& base, Workspace& workspace) {
+  const size_t part_bytes = block.bytes / task.parts();
+  const MutableBytes out = Room(workspace.base, block.bytes);
+  BITSNAP_TRY(DecodeRange(base, *task.base_tensor, block.begin, out.first(part_bytes), workspace));
+  if (task.second) {
+    BITSNAP_TRY(DecodeRange(base, *tasks[*task.second].base_tensor, block.begin,
+                            out.subspan(part_bytes), workspace));
+  }
+  return out;
+}
+
+PeerBlock PeerOf(const TensorView& peer, const TensorInfo& info, const BlockRange& block) {
+  const size_t word = WordBytes(info.dtype), peer_word = WordBytes(peer.info.dtype);
+  return {peer.info.dtype,
+          peer.bytes.subspan(block.begin / word * peer_word, block.bytes / word * peer_word)};
+}
+
+}  // namespace
+
+Result<EncodedBlock> EncodeTaskBlock(std::span<const EncodeTask> tasks, const BlockRange& block,
                                      const SnapshotSource& base, MutableBytes out,
                                      Workspace& workspace) {
-  BlockContext context{task.tensor->info.dtype, block.bytes, std::nullopt};
+  const EncodeTask& task = tasks[block.tensor];
+  const TensorInfo& info = task.tensor->info;
+  BlockContext context{.dtype = info.dtype, .raw_bytes = block.bytes, .params = task.params};
+  context.first_word = block.begin / WordBytes(info.dtype);
+  context.row_words = RowWords(info);
   if (task.base_tensor) {
-    const MutableBytes target = MutableBytes(workspace.base).first(block.bytes);
-    BITSNAP_TRY(DecodeBlock(base, *task.base_tensor, block.block, target, workspace));
-    context.base = target;
+    BITSNAP_ASSIGN(context.base, BaseOf(tasks, task, block, base, workspace));
   }
-  const Bytes raw = task.tensor->bytes.subspan(block.begin, block.bytes);
-  return EncodeBlock(task.plan, context, raw, out, workspace);
+  if (task.peer) context.peer = PeerOf(*tasks[*task.peer].tensor, info, block);
+  return EncodeBlock(task.plan, context, RawOf(tasks, task, block, workspace), out, workspace);
 }
 
 }  // namespace bitsnap

@@ -13,18 +13,21 @@ namespace bitsnap {
 struct BlockRange {
   size_t tensor = 0;
   size_t block = 0;    // in its tensor
-  uint64_t begin = 0;  // first byte in the tensor
-  size_t bytes = 0;    // 1 to kBlockBytes
+  uint64_t begin = 0;  // first byte in the tensor, or in each of a pair
+  size_t bytes = 0;    // of all parts, 1 to kBlockBytes
 };
 
-// Appends all blocks of a tensor of `bytes` bytes.
-void AppendBlocks(size_t tensor, uint64_t bytes, std::vector<BlockRange>& blocks);
+// Appends all blocks of a tensor of `bytes` bytes, or of a pair of two such tensors.
+void AppendBlocks(size_t tensor, uint64_t bytes, size_t parts, std::vector<BlockRange>& blocks);
+
+// Appends those of all tasks that have blocks.
+void AppendBlocks(std::span<const EncodeTask> tasks, std::vector<BlockRange>& blocks);
 
 // Consecutive runs of at most kBatchBytes, views of `blocks`.
 std::vector<std::span<const BlockRange>> SplitIntoBatches(const std::vector<BlockRange>& blocks);
 
-// Codes one block of a task, fetching the base's block where the task has one.
-Result<EncodedBlock> EncodeTaskBlock(const EncodeTask& task, const BlockRange& block,
+// Codes one block of tasks[block.tensor], fetching the base's bytes where the task has a base.
+Result<EncodedBlock> EncodeTaskBlock(std::span<const EncodeTask> tasks, const BlockRange& block,
                                      const SnapshotSource& base, MutableBytes out,
                                      Workspace& workspace);
 

@@ -12,7 +12,8 @@ struct Choice {
 };
 
 bool Applies(const Codec& codec, const BlockContext& context) {
-  return codec.Supports(context.dtype) && (!codec.needs_base() || context.base);
+  return codec.Supports(context.dtype) && (!codec.needs_base() || context.base) &&
+         (!codec.needs_peer() || (context.peer && codec.SupportsPeer(context.peer->dtype)));
 }
 
 // Leaves the payload of the winner in `out`; nothing is written when raw wins.
@@ -23,8 +24,7 @@ Choice EncodeSmallest(const TensorPlan& plan, const BlockContext& context, Bytes
     const Codec& codec = GetCodec(id);
     if (!Applies(codec, context)) continue;
     const bool first = best.codec->id() == CodecId::kRaw;
-    if (!first) workspace.coded.resize(std::max(workspace.coded.size(), out.size()));
-    const MutableBytes target = first ? out : MutableBytes(workspace.coded);
+    const MutableBytes target = first ? out : Room(workspace.coded, out.size());
     const auto bytes = codec.Encode(context, raw, best.bytes, target, workspace.scratch);
     if (!bytes) continue;
     if (!first) std::memcpy(out.data(), target.data(), *bytes);
@@ -46,7 +46,7 @@ EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, By
   Choice choice = EncodeSmallest(plan, context, raw, out, workspace);
   EncodedBlock block;
   if (!choice.codec->IsLossless(context.params)) {
-    const MutableBytes decoded = MutableBytes(workspace.raw).first(raw.size());
+    const MutableBytes decoded = Room(workspace.decoded, raw.size());
     if (choice.codec->Decode(context, out.first(choice.bytes), decoded, workspace.scratch)) {
       block.error = MeasureError(raw, decoded);
       block.record.raw_checksum = Checksum64(decoded);

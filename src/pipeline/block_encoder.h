@@ -17,7 +17,8 @@ struct EncodedBlock {
 size_t PayloadBound(size_t raw_bytes);
 
 // Writes the smallest payload that the plan's codecs give to the front of `out`, raw if none of
-// them makes the block smaller. Uses all of the workspace but `base`, where context.base may lie.
+// them makes the block smaller. Uses of the workspace `decoded`, `coded` and the scratch: the
+// arguments may lie in the rest.
 // Requires: out.size() >= PayloadBound(raw.size()).
 EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, Bytes raw,
                          MutableBytes out, Workspace& workspace);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -12,40 +14,49 @@
 namespace bitsnap {
 namespace {
 
-// One block to decode; `out` is the part of it that is wanted, empty when it is only to be checked.
+// A part of one block that is wanted.
 struct Piece {
-  BlockRange block;
-  size_t skip = 0;  // bytes of the block before `out`
+  Place place;
+  size_t block = 0;
+  size_t begin = 0;  // in the block's raw bytes, all parts
   MutableBytes out;
 };
 
-Result<void> DecodePiece(const SnapshotSource& source, const Piece& piece, Workspace& workspace) {
-  const auto& [block, skip, out] = piece;
-  if (out.size() == block.bytes) {
-    return DecodeBlock(source, block.tensor, block.block, out, workspace);
+// Pieces of the same block, so that it is decoded once, whoever asks for it how often: both of a
+// pair, tied tensors, slices. None: the block is only to be checked.
+struct BlockJob {
+  BlockRange block;
+  SnapshotSource source;
+  std::span<const Piece> pieces;
+};
+
+Result<void> DecodeJob(const BlockJob& job, Workspace& workspace) {
+  const auto& [block, source, pieces] = job;
+  if (pieces.size() == 1 && pieces[0].out.size() == block.bytes) {
+    return DecodeBlock(source, block.tensor, block.block, pieces[0].out, workspace);
   }
-  const MutableBytes whole = MutableBytes(workspace.raw).first(block.bytes);
+  const MutableBytes whole = Room(workspace.raw, block.bytes);
   BITSNAP_TRY(DecodeBlock(source, block.tensor, block.block, whole, workspace));
-  if (!out.empty()) std::memcpy(out.data(), whole.data() + skip, out.size());
+  for (const Piece& piece : pieces) {
+    std::memcpy(piece.out.data(), whole.data() + piece.begin, piece.out.size());
+  }
   return {};
 }
 
-Result<void> DecodeAll(const SnapshotSource& source, const std::vector<Piece>& pieces,
-                       unsigned threads, const Progress& progress) {
+Result<void> DecodeAll(const std::vector<BlockJob>& jobs, unsigned threads,
+                       const Progress& progress) {
   uint64_t total = 0, done = 0;
-  for (const Piece& piece : pieces) total += piece.block.bytes;
+  for (const BlockJob& job : jobs) total += job.block.bytes;
   std::vector<Workspace> workspaces(threads);
   return RunOrdered({
-      .count = pieces.size(),
+      .count = jobs.size(),
       .threads = threads,
       // Items keep nothing in their slots; many of them let fast threads run ahead of slow ones.
       .slots = size_t{16} * threads,
-      .produce =
-          [&](size_t item, size_t, unsigned worker) {
-            return DecodePiece(source, pieces[item], workspaces[worker]);
-          },
+      .produce = [&](size_t item, size_t,
+                     unsigned worker) { return DecodeJob(jobs[item], workspaces[worker]); },
       .consume = [&](size_t item, size_t) -> Result<void> {
-        done += pieces[item].block.bytes;
+        done += jobs[item].block.bytes;
         if (progress && !progress(done, total)) {
           return Fail(ErrorKind::kCancelled, "reading was cancelled");
         }
@@ -54,8 +65,9 @@ Result<void> DecodeAll(const SnapshotSource& source, const std::vector<Piece>& p
   });
 }
 
-Result<void> AppendPieces(const SnapshotReader& file, const ReadRequest& request,
+Result<void> AppendPieces(const SnapshotSource& source, const ReadRequest& request,
                           std::vector<Piece>& pieces) {
+  const SnapshotReader& file = *source.file;
   const auto& tensors = file.index().tensors;
   if (request.tensor >= tensors.size()) {
     return Fail(ErrorKind::kInvalidArgument,
@@ -69,19 +81,38 @@ Result<void> AppendPieces(const SnapshotReader& file, const ReadRequest& request
                     file.path().string(), request.offset, request.offset + request.out.size(),
                     tensors[request.tensor].info.name, size));
   }
+  const Place place = Locate(source, request.tensor);
+  const size_t per_block = place.bytes_per_block();
   for (size_t done = 0; done < request.out.size();) {
     const uint64_t at = request.offset + done;
-    const size_t skip = at % kBlockBytes;
-    const uint64_t begin = at - skip;
-    const size_t block_bytes = static_cast<size_t>(std::min<uint64_t>(kBlockBytes, size - begin));
-    const size_t wanted = std::min(block_bytes - skip, request.out.size() - done);
+    const size_t block = static_cast<size_t>(at / per_block), skip = at % per_block;
+    const size_t part_bytes = place.source.file->RawBlockBytes(place.tensor, block) / place.parts;
+    const size_t wanted = std::min(part_bytes - skip, request.out.size() - done);
     pieces.push_back(
-        {{request.tensor, static_cast<size_t>(begin / kBlockBytes), begin, block_bytes},
-         skip,
-         request.out.subspan(done, wanted)});
+        {place, block, place.part * part_bytes + skip, request.out.subspan(done, wanted)});
     done += wanted;
   }
   return {};
+}
+
+// One job for each block, in the order of the file. Sorts the pieces.
+std::vector<BlockJob> GroupByBlock(std::vector<Piece>& pieces) {
+  const auto key = [](const Piece& piece) {
+    return std::tuple(piece.place.source.base == nullptr, piece.place.source.file,
+                      piece.place.tensor, piece.block);
+  };
+  std::ranges::stable_sort(pieces, std::less{}, key);
+  std::vector<BlockJob> jobs;
+  for (size_t begin = 0, end = 0; begin < pieces.size(); begin = end) {
+    while (end < pieces.size() && key(pieces[end]) == key(pieces[begin])) ++end;
+    const Piece& first = pieces[begin];
+    const SnapshotSource& source = first.place.source;
+    const size_t bytes = source.file->RawBlockBytes(first.place.tensor, first.block);
+    jobs.push_back({{first.place.tensor, first.block, 0, bytes},
+                    source,
+                    std::span(pieces).subspan(begin, end - begin)});
+  }
+  return jobs;
 }
 
 }  // namespace
@@ -90,21 +121,25 @@ Result<void> ReadTensors(const SnapshotSource& source, std::span<const ReadReque
                          unsigned threads, const Progress& progress) {
   std::vector<Piece> pieces;
   for (const ReadRequest& request : requests) {
-    BITSNAP_TRY(AppendPieces(*source.file, request, pieces));
+    BITSNAP_TRY(AppendPieces(source, request, pieces));
   }
-  return DecodeAll(source, pieces, threads, progress);
+  return DecodeAll(GroupByBlock(pieces), threads, progress);
 }
 
 Result<void> VerifyTensors(const SnapshotSource& source, unsigned threads,
                            const Progress& progress) {
-  std::vector<BlockRange> blocks;
-  const auto& tensors = source.file->index().tensors;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].storage != Storage::kSameAsTensor) AppendBlocks(i, RawBytes(tensors[i]), blocks);
+  std::vector<BlockJob> jobs;
+  for (size_t i = 0; i < source.file->index().tensors.size(); ++i) {
+    const TensorRecord& tensor = source.file->index().tensors[i];
+    const bool is_checked_elsewhere =
+        tensor.storage == Storage::kSameAsTensor || tensor.storage == Storage::kSecondOfPair;
+    if (is_checked_elsewhere) continue;
+    const Place place = Locate(source, i);
+    std::vector<BlockRange> blocks;
+    AppendBlocks(place.tensor, RawBytes(tensor), place.parts, blocks);
+    for (const BlockRange& block : blocks) jobs.push_back({block, place.source, {}});
   }
-  std::vector<Piece> pieces;
-  for (const BlockRange& block : blocks) pieces.push_back({block, 0, {}});
-  return DecodeAll(source, pieces, threads, progress);
+  return DecodeAll(jobs, threads, progress);
 }
 
 }  // namespace bitsnap

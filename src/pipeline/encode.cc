@@ -59,9 +59,7 @@ class Encoder {
  private:
   static std::vector<BlockRange> Blocks(std::span<const EncodeTask> tasks) {
     std::vector<BlockRange> blocks;
-    for (size_t i = 0; i < tasks.size(); ++i) {
-      if (!tasks[i].same_as) AppendBlocks(i, tasks[i].tensor->bytes.size(), blocks);
-    }
+    AppendBlocks(tasks, blocks);
     return blocks;
   }
 
@@ -72,7 +70,13 @@ class Encoder {
     if (task.same_as) {
       record.storage = Storage::kSameAsTensor;
       record.same_as = *task.same_as;
+    } else if (task.first) {
+      record.storage = Storage::kSecondOfPair;
+      record.same_as = *task.first;
     }
+    record.second = task.second;
+    record.params = task.params;
+    record.error = task.error;
     return record;
   }
 
@@ -82,10 +86,10 @@ class Encoder {
     out.blocks.clear();
     out.payload_bytes = 0;
     for (const BlockRange& block : batch) {
-      const EncodeTask& task = tasks_[block.tensor];
       const MutableBytes target(out.payload.get() + out.payload_bytes,
                                 PayloadCapacity() - out.payload_bytes);
-      BITSNAP_ASSIGN(EncodedBlock encoded, EncodeTaskBlock(task, block, base_, target, workspace));
+      BITSNAP_ASSIGN(EncodedBlock encoded,
+                     EncodeTaskBlock(tasks_, block, base_, target, workspace));
       out.payload_bytes += encoded.record.coded_bytes;
       out.blocks.push_back(encoded);
     }
@@ -109,29 +113,42 @@ class Encoder {
     return {};
   }
 
-  // What can only be said of a tensor once all of its blocks are coded.
+  // What can only be said of a tensor once all of its blocks are coded. A pair's first comes before
+  // or after its second, which takes what it leans on from there.
   void Complete(size_t index) {
     TensorRecord& record = records_[index];
     const EncodeTask& task = tasks_[index];
-    if (record.storage != Storage::kBlocks) {
+    if (task.same_as) {
       record.why = fmt::format("the same bytes as \"{}\"", tasks_[*task.same_as].tensor->info.name);
-      return;
     }
-    bool leans = false, lossy = false, same = !record.blocks.empty();
+    if (record.storage != Storage::kBlocks) return;
+    bool leans_on_base = false, leans_on_peer = false, lossy = false, same = !record.blocks.empty();
     for (const BlockRecord& block : record.blocks) {
       const Codec& codec = *FindCodec(block.codec);
-      leans |= codec.needs_base();
+      leans_on_base |= codec.uses_base();
+      leans_on_peer |= codec.needs_peer();
       lossy |= !codec.IsLossless(record.params);
       same &= codec.needs_base() && block.coded_bytes == 0;
     }
-    if (lossy) record.error = ToMetrics(errors_[index]);
-    if (leans) record.base_tensor = task.base_tensor;
-    if (same) {
-      record.storage = Storage::kSameAsBase;
-      record.blocks.clear();
-      record.data_offset = 0;
-      record.why = "unchanged since the base";
+    if (lossy && record.error.empty()) record.error = ToMetrics(errors_[index]);
+    if (leans_on_base) record.base_tensor = task.base_tensor;
+    if (leans_on_base && task.second) {
+      records_[*task.second].base_tensor = tasks_[*task.second].base_tensor;
     }
+    if (leans_on_peer) {
+      record.peer = task.peer;
+    } else if (!task.second) {
+      record.params.clear();
+    }
+    if (same) SetSameAsBase(record);
+  }
+
+  static void SetSameAsBase(TensorRecord& record) {
+    record.storage = Storage::kSameAsBase;
+    record.blocks.clear();
+    record.params.clear();
+    record.data_offset = 0;
+    record.why = "unchanged since the base";
   }
 
   const std::span<const EncodeTask> tasks_;

@@ -20,6 +20,14 @@ struct EncodeTask {
   TensorPlan plan;
   std::optional<uint32_t> base_tensor;  // the base's tensor of the same name, dtype and size
   std::optional<uint32_t> same_as;      // an earlier task whose tensor has the same bytes
+  // Numbers of other tasks: the one whose tensor the codecs lean on, which loses nothing; the one
+  // coded in this one's blocks; the one in whose blocks this is coded.
+  std::optional<uint32_t> peer, second, first;
+  std::vector<std::byte> params;  // what the codecs' Prepare gave
+  std::vector<Metric> error;      // likewise
+
+  size_t parts() const { return second ? 2 : 1; }
+  bool has_blocks() const { return !same_as && !first; }
 };
 
 // Which tensors repeat an earlier one of the same role, dtype and size byte for byte (tied

@@ -25,12 +25,9 @@ std::vector<BlockRange> Sample(const std::vector<BlockRange>& blocks) {
 Result<uint64_t> EstimateBytes(std::span<const EncodeTask> tasks, const SnapshotReader* base,
                                unsigned threads) {
   std::vector<BlockRange> blocks;
+  AppendBlocks(tasks, blocks);
   uint64_t all_bytes = 0;
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    if (tasks[i].same_as) continue;
-    AppendBlocks(i, tasks[i].tensor->bytes.size(), blocks);
-    all_bytes += tasks[i].tensor->bytes.size();
-  }
+  for (const BlockRange& block : blocks) all_bytes += block.bytes;
   const std::vector<BlockRange> sample = Sample(blocks);
   std::vector<Workspace> workspaces(threads);
   std::vector<std::vector<std::byte>> payloads(threads);
@@ -43,8 +40,8 @@ Result<uint64_t> EstimateBytes(std::span<const EncodeTask> tasks, const Snapshot
       .produce = [&](size_t item, size_t slot, unsigned worker) -> Result<void> {
         payloads[worker].resize(PayloadBound(kBlockBytes));
         BITSNAP_ASSIGN(const EncodedBlock block,
-                       EncodeTaskBlock(tasks[sample[item].tensor], sample[item], {base, nullptr},
-                                       payloads[worker], workspaces[worker]));
+                       EncodeTaskBlock(tasks, sample[item], {base, nullptr}, payloads[worker],
+                                       workspaces[worker]));
         coded[slot] = block.record.coded_bytes;
         return {};
       },

@@ -1,6 +1,7 @@
 #include "pipeline/source.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -36,63 +37,174 @@ Result<void> CheckBlockSize(const SnapshotReader& file) {
                           file.path().string(), file.index().block_bytes, kBlockBytes));
 }
 
-// Where block `block` of a tensor really is. Requires: CheckSource passed.
-struct Place {
-  const SnapshotReader* file;
-  size_t tensor;
-};
-
-Place Resolve(const SnapshotSource& source, size_t tensor) {
-  const auto in_file = [](const SnapshotReader* file, size_t index) -> Place {
-    const TensorRecord& record = file->index().tensors[index];
-    return {file, record.storage == Storage::kSameAsTensor ? record.same_as : index};
-  };
-  const Place place = in_file(source.file, tensor);
-  const TensorRecord& record = source.file->index().tensors[place.tensor];
-  if (record.storage != Storage::kSameAsBase) return place;
-  return in_file(source.base, *record.base_tensor);
+tl::unexpected<Error> AtBlock(const SnapshotReader& file, const TensorRecord& tensor, size_t block,
+                              const Error& error) {
+  return Fail(error.kind, fmt::format("{}: tensor \"{}\", block {}: {}", file.path().string(),
+                                      tensor.info.name, block, error.message));
 }
 
-Result<void> DecodePayload(const SnapshotSource& source, const Place& place, size_t block,
-                           MutableBytes out, Workspace& workspace) {
-  const TensorRecord& tensor = place.file->index().tensors[place.tensor];
-  const BlockRecord& record = tensor.blocks[block];
-  const Codec* codec = FindCodec(record.codec);
-  if (codec == nullptr || !codec->Supports(tensor.info.dtype)) {
-    return Fail(ErrorKind::kNewerVersion,
-                fmt::format("{}: tensor \"{}\" uses codec {}, which this version of bitsnap does "
-                            "not know; upgrade bitsnap",
-                            place.file->path().string(), tensor.info.name, record.codec));
-  }
-  // Raw blocks need no second copy.
-  if (codec->id() == CodecId::kRaw && record.coded_bytes == out.size()) {
-    return place.file->ReadBlock(place.tensor, block, out);
-  }
-  BlockContext context{tensor.info.dtype, out.size(), std::nullopt};
-  if (codec->needs_base()) {
-    if (place.file != source.file || !tensor.base_tensor) {
-      return CorruptTensor(*place.file, tensor, "a block leans on a base that it does not name");
+Result<const Codec*> CodecOf(const SnapshotReader& file, const TensorRecord& tensor,
+                             const BlockRecord& block) {
+  const Codec* codec = FindCodec(block.codec);
+  const size_t parts = tensor.second ? 2 : 1;
+  const bool known = codec != nullptr && codec->Supports(tensor.info.dtype) &&
+                     (codec->parts() == parts || codec->id() == CodecId::kRaw);
+  if (known) return codec;
+  return Fail(ErrorKind::kNewerVersion,
+              fmt::format("{}: tensor \"{}\" uses codec {}, which this version of bitsnap does not "
+                          "know for it; upgrade bitsnap",
+                          file.path().string(), tensor.info.name, block.codec));
+}
+
+// Everything that a block's decoder needs besides its payload.
+class ContextReader {
+ public:
+  ContextReader(const SnapshotSource& source, size_t tensor, size_t block, size_t raw_bytes,
+                Workspace& workspace, size_t level)
+      : source_(source),
+        record_(source.file->index().tensors[tensor]),
+        raw_bytes_(raw_bytes),
+        offset_(uint64_t{block} * (kBlockBytes / parts())),
+        workspace_(workspace),
+        level_(level) {}
+
+  Result<BlockContext> Read(const Codec& codec) {
+    const TensorInfo& info = record_.info;
+    BlockContext context{.dtype = info.dtype, .raw_bytes = raw_bytes_};
+    context.params = record_.params;
+    context.first_word = offset_ / WordBytes(info.dtype);
+    context.row_words = RowWords(info);
+    if (codec.needs_base() && !record_.base_tensor) {
+      return CorruptTensor(*source_.file, record_, "a block leans on a base that it does not name");
     }
-    const MutableBytes base = MutableBytes(workspace.base).first(out.size());
-    BITSNAP_TRY(DecodeBlock({source.base, nullptr}, *tensor.base_tensor, block, base, workspace));
-    context.base = base;
+    if (codec.uses_base() && record_.base_tensor) {
+      BITSNAP_ASSIGN(context.base, ReadBase());
+    }
+    if (codec.needs_peer()) {
+      BITSNAP_ASSIGN(context.peer, ReadPeer(codec));
+    }
+    return context;
   }
-  const MutableBytes coded = MutableBytes(workspace.coded).first(record.coded_bytes);
-  BITSNAP_TRY(place.file->ReadBlock(place.tensor, block, coded));
+
+ private:
+  size_t parts() const { return record_.second ? 2 : 1; }
+
+  Result<Bytes> ReadBase() {
+    const MutableBytes base = Room(workspace_.levels[level_].base, raw_bytes_);
+    const size_t part_bytes = raw_bytes_ / parts();
+    BITSNAP_TRY(ReadBaseOf(record_, base.first(part_bytes)));
+    if (record_.second) {
+      const TensorRecord& second = source_.file->index().tensors[*record_.second];
+      if (!second.base_tensor) {
+        return CorruptTensor(*source_.file, second, "its pair leans on a base, and it names none");
+      }
+      BITSNAP_TRY(ReadBaseOf(second, base.subspan(part_bytes)));
+    }
+    return base;
+  }
+
+  Result<void> ReadBaseOf(const TensorRecord& record, MutableBytes out) {
+    return DecodeRange({source_.base, nullptr}, *record.base_tensor, offset_, out, workspace_,
+                       level_ + 1);
+  }
+
+  Result<PeerBlock> ReadPeer(const Codec& codec) {
+    const auto refuse = [&](const char* what) {
+      return CorruptTensor(*source_.file, record_, what);
+    };
+    if (!record_.peer) return refuse("a block leans on a peer that it does not name");
+    const TensorInfo& peer = source_.file->index().tensors[*record_.peer].info;
+    if (!codec.SupportsPeer(peer.dtype)) return refuse("its peer has a dtype that does not fit");
+    const size_t word = WordBytes(record_.info.dtype), peer_word = WordBytes(peer.dtype);
+    const MutableBytes out = Room(workspace_.levels[level_].peer, raw_bytes_ / word * peer_word);
+    BITSNAP_TRY(DecodeRange(source_, *record_.peer, offset_ / word * peer_word, out, workspace_,
+                            level_ + 1));
+    return PeerBlock{peer.dtype, out};
+  }
+
+  const SnapshotSource& source_;
+  const TensorRecord& record_;
+  const size_t raw_bytes_;
+  const uint64_t offset_;  // of the block in its tensor, or in each of the pair
+  Workspace& workspace_;
+  const size_t level_;
+};
+
+Result<void> DecodePayload(const SnapshotSource& source, size_t tensor, size_t block,
+                           MutableBytes out, Workspace& workspace, size_t level) {
+  const SnapshotReader& file = *source.file;
+  const TensorRecord& record = file.index().tensors[tensor];
+  const uint32_t coded_bytes = record.blocks[block].coded_bytes;
+  BITSNAP_ASSIGN(const Codec* codec, CodecOf(file, record, record.blocks[block]));
+  // Raw blocks need no second copy.
+  if (codec->id() == CodecId::kRaw && coded_bytes == out.size()) {
+    return file.ReadBlock(tensor, block, out);
+  }
+  if (level >= Workspace::kLevels)
+    return CorruptTensor(file, record, "it leans on too many others");
+  ContextReader reader(source, tensor, block, out.size(), workspace, level);
+  BITSNAP_ASSIGN(const BlockContext context, reader.Read(*codec));
+  const MutableBytes coded = Room(workspace.levels[level].coded, coded_bytes);
+  BITSNAP_TRY(file.ReadBlock(tensor, block, coded));
   Result<void> decoded = codec->Decode(context, coded, out, workspace.scratch);
-  if (decoded) return {};
-  return Fail(decoded.error().kind,
-              fmt::format("{}: tensor \"{}\", block {}: {}", place.file->path().string(),
-                          tensor.info.name, block, decoded.error().message));
+  return decoded ? decoded : AtBlock(file, record, block, decoded.error());
+}
+
+// A block kept from last time, or decoded anew.
+Result<Bytes> WholeBlock(const SnapshotSource& source, size_t tensor, size_t block,
+                         Workspace& workspace, size_t level) {
+  if (level >= Workspace::kLevels) {
+    return CorruptTensor(*source.file, source.file->index().tensors[tensor],
+                         "it leans on too many others");
+  }
+  Workspace::Level& kept = workspace.levels[level];
+  const BlockId id{source.file, tensor, block};
+  const MutableBytes out = Room(kept.block, source.file->RawBlockBytes(tensor, block));
+  if (kept.id == id) return out;
+  kept.id = {};
+  BITSNAP_TRY(DecodeBlock(source, tensor, block, out, workspace, level));
+  kept.id = id;
+  return out;
 }
 
 }  // namespace
+
+MutableBytes Room(std::vector<std::byte>& buffer, size_t bytes) {
+  if (buffer.size() < std::max(bytes, kBlockBytes)) buffer.resize(std::max(bytes, kBlockBytes));
+  return MutableBytes(buffer).first(bytes);
+}
 
 uint64_t RawBytes(const TensorRecord& tensor) {
   return *TensorBytes(tensor.info.dtype, tensor.info.shape);
 }
 
-std::string CodecNames(const TensorRecord& tensor) {
+uint64_t RowWords(const TensorInfo& info) {
+  const uint64_t words = *TensorBytes(info.dtype, info.shape) / WordBytes(info.dtype);
+  if (info.shape.size() < 2 || words == 0) return words;
+  uint64_t rows = 1;
+  for (size_t i = 0; i + 1 < info.shape.size(); ++i) rows *= info.shape[i];
+  return words / rows;
+}
+
+Place Locate(const SnapshotSource& source, size_t tensor) {
+  const auto& tensors = source.file->index().tensors;
+  switch (const TensorRecord& record = tensors[tensor]; record.storage) {
+    case Storage::kBlocks:
+      return {source, tensor, record.second ? 2u : 1u, 0};
+    case Storage::kSameAsTensor:
+      return Locate(source, record.same_as);
+    case Storage::kSecondOfPair:
+      return {source, record.same_as, 2, 1};
+    case Storage::kSameAsBase:
+      break;
+  }
+  return Locate({source.base, nullptr}, *tensors[tensor].base_tensor);
+}
+
+std::string CodecNames(const SnapshotReader& file, const TensorRecord& tensor) {
+  if (tensor.storage == Storage::kSecondOfPair) {
+    return CodecNames(file, file.index().tensors[tensor.same_as]);
+  }
   if (tensor.storage == Storage::kSameAsBase) return "same as base";
   if (tensor.storage == Storage::kSameAsTensor) return "same as another";
   std::vector<std::pair<size_t, uint8_t>> counts;  // of blocks, by codec
@@ -133,20 +245,42 @@ Result<void> CheckSource(const SnapshotSource& source) {
 }
 
 Result<void> DecodeBlock(const SnapshotSource& source, size_t tensor, size_t block,
-                         MutableBytes out, Workspace& workspace) {
-  const Place place = Resolve(source, tensor);
-  BITSNAP_TRY(DecodePayload(source, place, block, out, workspace));
-  const TensorRecord& record = place.file->index().tensors[place.tensor];
+                         MutableBytes out, Workspace& workspace, size_t level) {
+  BITSNAP_TRY(DecodePayload(source, tensor, block, out, workspace, level));
+  const TensorRecord& record = source.file->index().tensors[tensor];
   const BlockRecord& expected = record.blocks[block];
   // Reading a raw block has compared its checksum already.
   const uint64_t checksum = expected.codec == static_cast<uint8_t>(CodecId::kRaw)
                                 ? expected.coded_checksum
                                 : Checksum64(out);
   if (checksum != expected.raw_checksum) {
-    return CorruptTensor(*place.file, record,
+    return CorruptTensor(*source.file, record,
                          fmt::format("block {} decodes to other bytes than were saved; restore an "
                                      "older step",
                                      block));
+  }
+  return {};
+}
+
+Result<void> DecodeRange(const SnapshotSource& source, size_t tensor, uint64_t offset,
+                         MutableBytes out, Workspace& workspace, size_t level) {
+  const Place place = Locate(source, tensor);
+  const size_t per_block = place.bytes_per_block();
+  while (!out.empty()) {
+    const size_t block = static_cast<size_t>(offset / per_block), skip = offset % per_block;
+    const size_t raw_bytes = place.source.file->RawBlockBytes(place.tensor, block);
+    const size_t wanted = std::min(raw_bytes / place.parts - skip, out.size());
+    if (wanted == raw_bytes) {
+      BITSNAP_TRY(
+          DecodeBlock(place.source, place.tensor, block, out.first(wanted), workspace, level));
+    } else {
+      BITSNAP_ASSIGN(const Bytes whole,
+                     WholeBlock(place.source, place.tensor, block, workspace, level));
+      const size_t begin = place.part * (raw_bytes / place.parts) + skip;
+      std::memcpy(out.data(), whole.data() + begin, wanted);
+    }
+    offset += wanted;
+    out = out.subspan(wanted);
   }
   return {};
 }

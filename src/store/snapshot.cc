@@ -18,10 +18,10 @@ struct Snapshot::Impl {
 
 namespace {
 
-StoredTensor ToStoredTensor(const TensorRecord& record) {
+StoredTensor ToStoredTensor(const SnapshotReader& file, const TensorRecord& record) {
   StoredTensor tensor;
   tensor.info = record.info;
-  tensor.codec = CodecNames(record);
+  tensor.codec = CodecNames(file, record);
   tensor.raw_bytes = RawBytes(record);
   for (const BlockRecord& block : record.blocks) tensor.stored_bytes += block.coded_bytes;
   tensor.error = record.error;
@@ -69,7 +69,7 @@ Result<Snapshot> OpenSnapshot(const StoreLocation& store, uint64_t step, const R
   BITSNAP_TRY(CheckSource(impl->source()));
   const auto& records = impl->files.file.index().tensors;
   for (size_t i = 0; i < records.size(); ++i) {
-    impl->tensors.push_back(ToStoredTensor(records[i]));
+    impl->tensors.push_back(ToStoredTensor(impl->files.file, records[i]));
     impl->by_name.emplace(records[i].info.name, i);
   }
   return Snapshot(std::move(impl));
