@@ -29,6 +29,7 @@ class Adam final : public Codec {
   std::string_view name() const override { return "adam"; }
   bool IsLossless(Bytes) const override { return false; }
   size_t parts() const override { return 2; }
+  bool uses_base() const override { return true; }
   bool Supports(DType dtype) const override { return dtype == DType::kF32; }
 
   std::optional<Prepared> Prepare(const TensorContext& tensor) const override {
