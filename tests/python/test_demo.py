@@ -85,7 +85,9 @@ def test_demo_survives_sigkill(tmp_path):
 def test_stopped_demo_leaves_nothing_running(tmp_path, stop, code):
     command = [sys.executable, EXAMPLES / "demo.py", "--size", "tiny", "--steps", "1000000"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*command, "--out", tmp_path], **pipes) as demo:
+    # A CI job started with `&` hands down an ignored SIGINT.
+    as_in_a_shell = ["env", "--default-signal=INT"]
+    with subprocess.Popen([*as_in_a_shell, *command, "--out", tmp_path], **pipes) as demo:
         while "step   10" not in demo.stdout.readline():
             assert demo.poll() is None
         demo.send_signal(stop)
