@@ -16,6 +16,12 @@ enum class Profile {
   kFast,   // all bits back, at memory speed
   kPaper,  // BitSnap as published: packed bitmask for weights, cluster quantization (lossy!) for
            // fp32 optimizer tensors
+  // Weights bit-exact; Adam's moments within a bound on the relative error of the update, measured
+  // when saving; master weights to the given number of their 16 bits beyond a 16-bit weight.
+  kHigh,      // 0.25 %, 8 bits
+  kBalanced,  // 1.2 %, 8 bits
+  kCompact,   // 5 %, 5 bits
+  kTiny,      // 35 %, 2 bits
 };
 
 // In the order of the enumerators.

@@ -30,6 +30,7 @@ struct SaveOptions {
   uint64_t save_id = 0;
   Profile profile = Profile::kExact;
   BaseChoice base;
+  double adam_eps = 1e-8;  // that the optimizer divides with; a lossy profile's bound is about it
   unsigned threads = 0;    // 0: one for each core this process may use
   bool overwrite = false;  // replace this rank's file of the step if it is there
   std::string metadata;    // opaque to BitSnap, given back by Snapshot::metadata()

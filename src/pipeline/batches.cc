@@ -72,9 +72,8 @@ PeerBlock PeerOf(const TensorView& peer, const TensorInfo& info, const BlockRang
 
 }  // namespace
 
-Result<EncodedBlock> EncodeTaskBlock(std::span<const EncodeTask> tasks, const BlockRange& block,
-                                     const SnapshotSource& base, MutableBytes out,
-                                     Workspace& workspace) {
+Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRange& block,
+                                const SnapshotSource& base, Workspace& workspace) {
   const EncodeTask& task = tasks[block.tensor];
   const TensorInfo& info = task.tensor->info;
   BlockContext context{.dtype = info.dtype, .raw_bytes = block.bytes, .params = task.params};
@@ -84,7 +83,7 @@ Result<EncodedBlock> EncodeTaskBlock(std::span<const EncodeTask> tasks, const Bl
     BITSNAP_ASSIGN(context.base, BaseOf(tasks, task, block, base, workspace));
   }
   if (task.peer) context.peer = PeerOf(*tasks[*task.peer].tensor, info, block);
-  return EncodeBlock(task.plan, context, RawOf(tasks, task, block, workspace), out, workspace);
+  return BlockData{context, RawOf(tasks, task, block, workspace)};
 }
 
 }  // namespace bitsnap

@@ -26,9 +26,15 @@ void AppendBlocks(std::span<const EncodeTask> tasks, std::vector<BlockRange>& bl
 // Consecutive runs of at most kBatchBytes, views of `blocks`.
 std::vector<std::span<const BlockRange>> SplitIntoBatches(const std::vector<BlockRange>& blocks);
 
-// Codes one block of tasks[block.tensor], fetching the base's bytes where the task has a base.
-Result<EncodedBlock> EncodeTaskBlock(std::span<const EncodeTask> tasks, const BlockRange& block,
-                                     const SnapshotSource& base, MutableBytes out,
-                                     Workspace& workspace);
+// What there is to code a block from; both may lie in the workspace.
+struct BlockData {
+  BlockContext context;
+  Bytes raw;
+};
+
+// Gathers it for a block of tasks[block.tensor], fetching the base's bytes where the task has a
+// base.
+Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRange& block,
+                                const SnapshotSource& base, Workspace& workspace);
 
 }  // namespace bitsnap

@@ -88,8 +88,9 @@ class Encoder {
     for (const BlockRange& block : batch) {
       const MutableBytes target(out.payload.get() + out.payload_bytes,
                                 PayloadCapacity() - out.payload_bytes);
-      BITSNAP_ASSIGN(EncodedBlock encoded,
-                     EncodeTaskBlock(tasks_, block, base_, target, workspace));
+      BITSNAP_ASSIGN(const BlockData data, ReadBlockData(tasks_, block, base_, workspace));
+      const EncodedBlock encoded =
+          EncodeBlock(tasks_[block.tensor].plan, data.context, data.raw, target, workspace);
       out.payload_bytes += encoded.record.coded_bytes;
       out.blocks.push_back(encoded);
     }

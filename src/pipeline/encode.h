@@ -44,8 +44,4 @@ Result<std::vector<TensorRecord>> EncodeTensors(std::span<const EncodeTask> task
 inline constexpr size_t kBatchBytes = size_t{4} << 20;
 inline constexpr size_t kBatchesPerThread = 2;
 
-// Coded bytes of all tasks with their plans, extrapolated from a sample of their blocks.
-Result<uint64_t> EstimateBytes(std::span<const EncodeTask> tasks, const SnapshotReader* base,
-                               unsigned threads);
-
 }  // namespace bitsnap

@@ -1,5 +1,7 @@
 #include "policy/plan.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/checked.h"
@@ -11,39 +13,133 @@ bool IsOptimizerState(Role role) {
   return role == Role::kMaster || role == Role::kExpAvg || role == Role::kExpAvgSq;
 }
 
-TensorPlan PlanExact(bool has_base) {
-  if (has_base) {
-    return {{CodecId::kBitmask, CodecId::kPlanes},
-            "lossless: bitmask or planes, whichever is smaller"};
-  }
-  return {{CodecId::kPlanes}, "lossless without a base: planes"};
+bool IsDeltaDType(DType dtype) { return GetCodec(CodecId::kDelta).Supports(dtype); }
+
+TensorPlan PlanLossless(const TensorInfo& info, const Leanings& leanings) {
+  TensorPlan plan{{}, "lossless"};
+  if (leanings.weight) plan.codecs.push_back(CodecId::kResidual);
+  if (leanings.base && IsDeltaDType(info.dtype)) plan.codecs.push_back(CodecId::kDelta);
+  if (leanings.base) plan.codecs.push_back(CodecId::kBitmask);
+  plan.codecs.push_back(CodecId::kPlanes);
+  return plan;
 }
 
-TensorPlan PlanFast(bool has_base) {
-  if (has_base) return {{CodecId::kBitmask}, "fast: what changed since the base"};
+TensorPlan PlanFast(const Leanings& leanings) {
+  if (leanings.base) return {{CodecId::kBitmask}, "fast: what changed since the base"};
   return {{}, "fast without a base: raw"};
 }
 
-TensorPlan PlanPaper(const TensorInfo& info, bool has_base) {
+TensorPlan PlanPaper(const TensorInfo& info, const Leanings& leanings) {
   if (info.dtype == DType::kF32 && IsOptimizerState(*info.role)) {
     return {{CodecId::kCluster}, "paper: cluster quantization of fp32 optimizer state, lossy"};
   }
-  if (has_base) return {{CodecId::kBitmask}, "paper: packed bitmask of what changed"};
+  if (leanings.base) return {{CodecId::kBitmask}, "paper: packed bitmask of what changed"};
   return {{}, "paper without a base: raw"};
+}
+
+// A profile that bounds the error: only a master may lose bits on its own.
+TensorPlan PlanBounded(const TensorInfo& info, const Leanings& leanings) {
+  if (!leanings.weight) return PlanLossless(info, leanings);
+  return {{CodecId::kResidual}, "its weight and some of the bits beyond, lossy"};
+}
+
+std::string_view NameOf(CodecId id) { return GetCodec(id).name(); }
+
+double RatioOf(const TensorSample& sample, const CodecSample& codec) {
+  return static_cast<double>(sample.sampled_bytes) /
+         static_cast<double>(std::max<uint64_t>(codec.coded_bytes, 1));
+}
+
+const CodecSample* BestOf(const TensorSample& sample, bool with_base) {
+  const CodecSample* best = nullptr;
+  for (const CodecSample& codec : sample.codecs) {
+    if (codec.with_base && !with_base) continue;
+    if (best == nullptr || codec.coded_bytes < best->coded_bytes) best = &codec;
+  }
+  return best;
+}
+
+// "delta 3.6x, bitmask 1.1x, planes 1.5x", in order of the plan.
+std::string Describe(const TensorSample& sample, bool with_base) {
+  std::vector<std::string> parts;
+  for (const CodecSample& codec : sample.codecs) {
+    if (codec.with_base && !with_base) continue;
+    parts.push_back(fmt::format("{} {:.2f}x", NameOf(codec.codec), RatioOf(sample, codec)));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 }  // namespace
 
-TensorPlan PlanTensor(Profile profile, const TensorInfo& info, bool has_base) {
+Accepted AcceptedBy(Profile profile) {
   switch (profile) {
     case Profile::kExact:
-      return PlanExact(has_base);
     case Profile::kFast:
-      return PlanFast(has_base);
     case Profile::kPaper:
-      return PlanPaper(info, has_base);
+      break;
+    case Profile::kHigh:
+      return {.update_error = 0.0025, .master_bits = 8};
+    case Profile::kBalanced:
+      return {.update_error = 0.012, .master_bits = 8};
+    case Profile::kCompact:
+      return {.update_error = 0.05, .master_bits = 5};
+    case Profile::kTiny:
+      return {.update_error = 0.35, .master_bits = 2};
   }
-  return {{}, "unknown profile: raw"};
+  return {};
+}
+
+TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings) {
+  switch (profile) {
+    case Profile::kExact:
+      return PlanLossless(info, leanings);
+    case Profile::kFast:
+      return PlanFast(leanings);
+    case Profile::kPaper:
+      return PlanPaper(info, leanings);
+    case Profile::kHigh:
+    case Profile::kBalanced:
+    case Profile::kCompact:
+    case Profile::kTiny:
+      break;
+  }
+  return PlanBounded(info, leanings);
+}
+
+std::optional<TensorPlan> PlanMoments(Profile profile) {
+  const double error = AcceptedBy(profile).update_error;
+  if (error == 0) return std::nullopt;
+  return TensorPlan{
+      {CodecId::kAdam},
+      fmt::format("Adam's moments together, update error at most {:.2f} %", 100 * error)};
+}
+
+uint64_t EstimateBytes(const TensorSample& sample, bool with_base) {
+  if (sample.sampled_bytes == 0) return 0;
+  const CodecSample* best = BestOf(sample, with_base);
+  const uint64_t coded = best != nullptr ? best->coded_bytes : sample.sampled_bytes;
+  const double share = static_cast<double>(std::min(coded, sample.sampled_bytes)) /
+                       static_cast<double>(sample.sampled_bytes);
+  return static_cast<uint64_t>(share * static_cast<double>(sample.tensor_bytes));
+}
+
+TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base) {
+  const CodecSample* best = BestOf(sample, with_base);
+  if (best == nullptr) return plan;
+  // Blocks differ: what comes near the best in the sample may beat it on some of them.
+  const uint64_t near = best->coded_bytes + best->coded_bytes / 16;
+  std::vector<CodecId> codecs;
+  for (const CodecSample& codec : sample.codecs) {
+    if (codec.with_base && !with_base) continue;
+    const bool is_new = std::find(codecs.begin(), codecs.end(), codec.codec) == codecs.end();
+    if (is_new && codec.coded_bytes <= near) codecs.push_back(codec.codec);
+  }
+  // The best one first: its size is then the limit for the others.
+  std::stable_partition(codecs.begin(), codecs.end(),
+                        [&](CodecId id) { return id == best->codec; });
+  plan.why += fmt::format("; in a sample {}", Describe(sample, with_base));
+  plan.codecs = std::move(codecs);
+  return plan;
 }
 
 BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate) {

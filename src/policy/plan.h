@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,16 +13,47 @@
 
 namespace bitsnap {
 
+// What a profile lets its codecs lose; nothing for the lossless ones.
+Accepted AcceptedBy(Profile profile);
+
 struct TensorPlan {
-  // Tried on each block, the smallest result wins; raw where none makes the block smaller. At most
-  // one of them is lossy, and it is then alone.
+  // Tried on each block, the smallest result wins; raw where none makes the block smaller. One that
+  // may lose something is alone.
   std::vector<CodecId> codecs;
   std::string why;
 };
 
-// How to code a tensor. `has_base`: the base holds a tensor of this name, dtype and size.
-// Requires: info.role present.
-TensorPlan PlanTensor(Profile profile, const TensorInfo& info, bool has_base);
+// What can be leaned on when coding a tensor.
+struct Leanings {
+  bool base = false;    // the base holds a tensor of this name, dtype and size
+  bool weight = false;  // of a master: its 16-bit weight is in the snapshot
+};
+
+// How to code a tensor by itself. Requires: info.role present.
+TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings);
+
+// How to code Adam's two moments together; nullopt where the profile keeps them apart.
+std::optional<TensorPlan> PlanMoments(Profile profile);
+
+// What a codec made of a sample of a tensor's blocks.
+struct CodecSample {
+  CodecId codec = CodecId::kRaw;
+  bool with_base = false;  // the codec was given the base's blocks
+  uint64_t coded_bytes = 0;
+};
+
+struct TensorSample {
+  uint64_t tensor_bytes = 0;   // of the whole tensor, or of both of a pair
+  uint64_t sampled_bytes = 0;  // raw
+  std::vector<CodecSample> codecs;
+};
+
+// Coded bytes of the whole tensor by the best of the sampled codecs, with or without a base.
+uint64_t EstimateBytes(const TensorSample& sample, bool with_base);
+
+// The plan without the codecs that the sample shows to be clearly worse than the best, and with
+// what the sample showed as its reason.
+TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base);
 
 // Estimated coded bytes of a whole snapshot, either way.
 struct SizeEstimate {

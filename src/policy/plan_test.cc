@@ -1,34 +1,109 @@
 #include "policy/plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "policy/relations.h"
 
 namespace bitsnap {
 namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
 
 TensorInfo Info(DType dtype, Role role) {
   return {.name = "t", .dtype = dtype, .shape = {1}, .role = role};
 }
 
-constexpr Profile kProfiles[] = {Profile::kExact, Profile::kFast, Profile::kPaper};
-
-TEST(PlanTensor, OnlyPaperIsEverLossyAndOnlyOnFp32OptimizerState) {
-  for (Profile profile : kProfiles) {
+void ForEveryTensor(const std::function<void(Profile, const TensorInfo&, const Leanings&)>& body) {
+  for (Profile profile : AllProfiles()) {
     for (size_t dtype = 0; dtype < kDTypeCount; ++dtype) {
       for (size_t role = 0; role < kRoleCount; ++role) {
-        for (bool has_base : {false, true}) {
+        for (bool base : {false, true}) {
           const TensorInfo info = Info(static_cast<DType>(dtype), static_cast<Role>(role));
-          const TensorPlan plan = PlanTensor(profile, info, has_base);
-          EXPECT_FALSE(plan.why.empty());
-          const bool may_lose = profile == Profile::kPaper && info.dtype == DType::kF32 &&
-                                info.role != Role::kWeight && info.role != Role::kOther;
-          for (CodecId id : plan.codecs) {
-            EXPECT_EQ(id == CodecId::kCluster, may_lose);
-            EXPECT_TRUE(id != CodecId::kBitmask || has_base);
-          }
+          body(profile, info, {base, info.role == Role::kMaster && info.dtype == DType::kF32});
         }
       }
     }
   }
+}
+
+TEST(PlanTensor, WeightsAndOtherTensorsLoseNothingInAnyProfile) {
+  ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
+    const TensorPlan plan = PlanTensor(profile, info, leanings);
+    EXPECT_FALSE(plan.why.empty());
+    if (info.role != Role::kWeight && info.role != Role::kOther) return;
+    for (CodecId id : plan.codecs) {
+      EXPECT_NE(id, CodecId::kCluster);
+      EXPECT_NE(id, CodecId::kResidual);
+    }
+  });
+}
+
+TEST(PlanTensor, ExactAndFastLoseNothing) {
+  for (Profile profile : {Profile::kExact, Profile::kFast}) {
+    EXPECT_EQ(AcceptedBy(profile).update_error, 0);
+    EXPECT_EQ(AcceptedBy(profile).master_bits, 16u);
+    EXPECT_FALSE(PlanMoments(profile));
+  }
+  ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
+    if (profile == Profile::kPaper) return;
+    for (CodecId id : PlanTensor(profile, info, leanings).codecs) EXPECT_NE(id, CodecId::kCluster);
+  });
+}
+
+TEST(PlanTensor, NamesOnlyCodecsThatCanDoIt) {
+  ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
+    for (CodecId id : PlanTensor(profile, info, leanings).codecs) {
+      const Codec& codec = GetCodec(id);
+      EXPECT_TRUE(codec.Supports(info.dtype)) << codec.name();
+      EXPECT_TRUE(!codec.needs_base() || leanings.base) << codec.name();
+      EXPECT_TRUE(!codec.needs_peer() || leanings.weight) << codec.name();
+    }
+  });
+}
+
+TEST(PlanTensor, WhatMayLoseStandsAlone) {
+  ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
+    const TensorPlan plan = PlanTensor(profile, info, leanings);
+    const bool may_lose = std::ranges::any_of(plan.codecs, [&](CodecId id) {
+      return id == CodecId::kCluster ||
+             (id == CodecId::kResidual && AcceptedBy(profile).master_bits < 16);
+    });
+    EXPECT_TRUE(!may_lose || plan.codecs.size() == 1);
+  });
+}
+
+const TensorSample kSample = {.tensor_bytes = 8000,
+                              .sampled_bytes = 1000,
+                              .codecs = {{CodecId::kDelta, true, 250},
+                                         {CodecId::kBitmask, true, 255},
+                                         {CodecId::kPlanes, false, 500}}};
+
+TEST(Narrow, KeepsTheBestAndWhatComesNear) {
+  const TensorPlan plan{{CodecId::kDelta, CodecId::kBitmask, CodecId::kPlanes}, "lossless"};
+  const TensorPlan delta = Narrow(plan, kSample, true);
+  EXPECT_THAT(delta.codecs, ElementsAre(CodecId::kDelta, CodecId::kBitmask));
+  EXPECT_THAT(delta.why, HasSubstr("delta 4.00x"));
+  const TensorPlan alone = Narrow(plan, kSample, false);
+  EXPECT_THAT(alone.codecs, ElementsAre(CodecId::kPlanes));
+  EXPECT_THAT(alone.why, testing::Not(HasSubstr("delta")));
+}
+
+TEST(Narrow, PutsTheBestFirst) {
+  TensorSample sample = kSample;
+  sample.codecs[1].coded_bytes = 245;
+  EXPECT_THAT(Narrow({{CodecId::kDelta, CodecId::kBitmask}, ""}, sample, true).codecs,
+              ElementsAre(CodecId::kBitmask, CodecId::kDelta));
+}
+
+TEST(EstimateBytes, ScalesTheBestOfTheSample) {
+  EXPECT_EQ(EstimateBytes(kSample, true), 2000u);
+  EXPECT_EQ(EstimateBytes(kSample, false), 4000u);
+  EXPECT_EQ(EstimateBytes({.tensor_bytes = 70, .sampled_bytes = 70}, true), 70u);  // raw
+  EXPECT_EQ(EstimateBytes({}, true), 0u);
 }
 
 TEST(DecideBase, AsksForATenth) {
@@ -37,6 +112,62 @@ TEST(DecideBase, AsksForATenth) {
   EXPECT_FALSE(DecideBase(5, {1000, 2000}).delta);
   EXPECT_FALSE(DecideBase(5, {0, 0}).delta);
   EXPECT_TRUE(DecideBase(5, {1000, 0}).delta);
+}
+
+class RelationsTest : public testing::Test {
+ protected:
+  uint32_t Add(DType dtype, Role role, std::string group, std::vector<uint64_t> shape = {4, 2}) {
+    infos_.push_back({.name = std::to_string(infos_.size()),
+                      .dtype = dtype,
+                      .shape = std::move(shape),
+                      .role = role,
+                      .group = std::move(group)});
+    return static_cast<uint32_t>(infos_.size() - 1);
+  }
+
+  std::vector<Relations> Find() const {
+    std::vector<const TensorInfo*> pointers;
+    for (const TensorInfo& info : infos_) pointers.push_back(&info);
+    return FindRelations(pointers);
+  }
+
+  std::vector<TensorInfo> infos_;
+};
+
+TEST_F(RelationsTest, FindsTheTensorsOfOneParameter) {
+  const auto exp_avg = Add(DType::kF32, Role::kExpAvg, "w");
+  const auto master = Add(DType::kF32, Role::kMaster, "w");
+  const auto weight = Add(DType::kF16, Role::kWeight, "w");
+  const auto exp_avg_sq = Add(DType::kF32, Role::kExpAvgSq, "w");
+  Add(DType::kF32, Role::kExpAvg, "other");
+  const auto relations = Find();
+  EXPECT_EQ(relations[master].weight, weight);
+  EXPECT_EQ(relations[exp_avg_sq].exp_avg, exp_avg);
+  EXPECT_FALSE(relations[exp_avg].exp_avg || relations[weight].weight);
+}
+
+TEST_F(RelationsTest, LeavesAloneWhatDoesNotFit) {
+  Add(DType::kF32, Role::kMaster, "shape");
+  Add(DType::kBF16, Role::kWeight, "shape", {8});
+  Add(DType::kF32, Role::kMaster, "dtype");
+  Add(DType::kF32, Role::kWeight, "dtype");
+  Add(DType::kBF16, Role::kMaster, "low");
+  Add(DType::kBF16, Role::kWeight, "low");
+  Add(DType::kF32, Role::kExpAvgSq, "moments");
+  Add(DType::kBF16, Role::kExpAvg, "moments");
+  Add(DType::kF32, Role::kMaster, "");
+  Add(DType::kBF16, Role::kWeight, "");
+  for (const Relations& each : Find()) EXPECT_FALSE(each.weight || each.exp_avg);
+}
+
+TEST_F(RelationsTest, DoesNotGuessAmongSeveral) {
+  Add(DType::kF32, Role::kMaster, "w");
+  Add(DType::kBF16, Role::kWeight, "w");
+  Add(DType::kBF16, Role::kWeight, "w");
+  Add(DType::kF32, Role::kExpAvgSq, "v");
+  Add(DType::kF32, Role::kExpAvgSq, "v");
+  Add(DType::kF32, Role::kExpAvg, "v");
+  for (const Relations& each : Find()) EXPECT_FALSE(each.weight || each.exp_avg);
 }
 
 }  // namespace

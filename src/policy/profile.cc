@@ -6,9 +6,12 @@
 namespace bitsnap {
 namespace {
 
-constexpr Profile kProfiles[] = {Profile::kExact, Profile::kFast, Profile::kPaper};
+constexpr Profile kProfiles[] = {Profile::kExact, Profile::kFast,     Profile::kPaper,
+                                 Profile::kHigh,  Profile::kBalanced, Profile::kCompact,
+                                 Profile::kTiny};
 // Indexed by the enumerators.
-constexpr std::string_view kProfileNames[] = {"exact", "fast", "paper"};
+constexpr std::string_view kProfileNames[] = {"exact",    "fast",    "paper", "high",
+                                              "balanced", "compact", "tiny"};
 static_assert(std::size(kProfileNames) == std::size(kProfiles));
 
 }  // namespace

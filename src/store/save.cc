@@ -9,7 +9,7 @@
 
 #include "base/parallel.h"
 #include "base/try.h"
-#include "store/base_choice.h"
+#include "store/save_plan.h"
 #include "store/commit.h"
 #include "store/save_input.h"
 
@@ -32,29 +32,29 @@ bool MayBeTheBasesFault(ErrorKind kind) {
   }
 }
 
-SnapshotIndex MakeIndex(const SaveOptions& options, const ChosenBase& base,
+SnapshotIndex MakeIndex(const SaveOptions& options, const SavePlan& plan,
                         std::vector<TensorRecord> tensors) {
   SnapshotIndex index;
   index.block_bytes = kBlockBytes;
   index.profile = ProfileName(options.profile);
   index.metadata = options.metadata;
-  if (base.file) index.base = BaseReference{base.step, base.file->index_hash()};
+  if (plan.base) index.base = BaseReference{plan.base_step, plan.base->index_hash()};
   index.tensors = std::move(tensors);
   return index;
 }
 
 // Writes the rank file and commits it; `report` gets its sizes.
 Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& options,
-                            const SaveInput& input, const ChosenBase& base, SaveReport& report) {
+                            const SaveInput& input, const SavePlan& plan, SaveReport& report) {
   BITSNAP_ASSIGN(PendingFile pending, PendingFile::Create(store, options));
-  if (base.file) BITSNAP_TRY(pending.LinkBase(base.step));
+  if (plan.base) BITSNAP_TRY(pending.LinkBase(plan.base_step));
   const SnapshotHeader header{options.step, options.rank, options.world_size, options.save_id};
   BITSNAP_ASSIGN(SnapshotWriter writer, SnapshotWriter::Start(pending.file(), header));
-  const std::vector<EncodeTask> tasks = input.Tasks(options.profile, base.reader());
-  BITSNAP_ASSIGN(auto records, EncodeTensors(tasks, base.reader(), ThreadCount(options.threads),
-                                             options.progress, writer));
+  BITSNAP_ASSIGN(auto records,
+                 EncodeTensors(plan.tasks, plan.reader(), ThreadCount(options.threads),
+                               options.progress, writer));
   report.roles = input.RoleBytesOf(records);
-  BITSNAP_TRY(writer.Finish(MakeIndex(options, base, std::move(records))));
+  BITSNAP_TRY(writer.Finish(MakeIndex(options, plan, std::move(records))));
   report.stored_bytes = writer.offset();
   return pending.Commit();
 }
@@ -66,21 +66,22 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
   const StoreLocation store{directory_, file_system_};
   BITSNAP_ASSIGN(const SaveInput input, SaveInput::Create(tensors, options));
   BITSNAP_TRY(CheckStepIsFree(store, options));
-  BITSNAP_ASSIGN(ChosenBase base, ChooseBase(store, options, input));
+  BITSNAP_ASSIGN(SavePlan plan, PlanSave(store, options, input));
 
   SaveReport report;
   report.step = options.step;
   report.raw_bytes = input.raw_bytes();
-  Result<void> written = WriteAndCommit(store, options, input, base, report);
-  if (!written && base.file && MayBeTheBasesFault(written.error().kind)) {
-    base = ChosenBase::None(
-        fmt::format("step {} cannot be leaned on: {}", base.step, written.error().message));
-    written = WriteAndCommit(store, options, input, base, report);
+  Result<void> written = WriteAndCommit(store, options, input, plan, report);
+  if (!written && plan.base && MayBeTheBasesFault(written.error().kind)) {
+    BITSNAP_ASSIGN(plan, PlanStandalone(options, input,
+                                        fmt::format("step {} cannot be leaned on: {}",
+                                                    plan.base_step, written.error().message)));
+    written = WriteAndCommit(store, options, input, plan, report);
   }
   if (!written) return tl::make_unexpected(std::move(written).error());
 
-  if (base.file) report.base_step = base.step;
-  report.base_reason = base.why;
+  if (plan.base) report.base_step = plan.base_step;
+  report.base_reason = plan.why;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

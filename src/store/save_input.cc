@@ -44,9 +44,43 @@ Result<void> CheckOptions(const SaveOptions& options) {
   return {};
 }
 
-bool NeedsBase(const TensorPlan& plan) {
+bool UsesBase(const TensorPlan& plan) {
   return std::any_of(plan.codecs.begin(), plan.codecs.end(),
-                     [](CodecId id) { return GetCodec(id).needs_base(); });
+                     [](CodecId id) { return GetCodec(id).uses_base(); });
+}
+
+bool Has(const TensorPlan& plan, CodecId id) {
+  return std::find(plan.codecs.begin(), plan.codecs.end(), id) != plan.codecs.end();
+}
+
+TensorContext ContextOf(const EncodeTask& task, const EncodeTask* second,
+                        const SaveOptions& options) {
+  TensorContext context{.dtype = task.tensor->info.dtype, .first = task.tensor->bytes};
+  if (second != nullptr) context.second = second->tensor->bytes;
+  context.row_words = RowWords(task.tensor->info);
+  context.accepted = AcceptedBy(options.profile);
+  context.accepted.eps = options.adam_eps;
+  return context;
+}
+
+// Makes one task of a pair's two if the codec can keep the profile's bound on them.
+void TryPair(uint32_t first, uint32_t second, const SaveOptions& options,
+             std::vector<EncodeTask>& tasks) {
+  const std::optional<TensorPlan> plan = PlanMoments(options.profile);
+  if (!plan || !tasks[first].has_blocks() || !tasks[second].has_blocks()) return;
+  const Codec& codec = GetCodec(plan->codecs.front());
+  auto prepared = codec.Prepare(ContextOf(tasks[first], &tasks[second], options));
+  if (!prepared) return;
+  tasks[first].plan = tasks[second].plan = *plan;
+  tasks[first].second = second;
+  tasks[second].first = first;
+  tasks[first].params = std::move(prepared->params);
+  tasks[first].error = tasks[second].error = std::move(prepared->error);
+  // What leans on a base must do so in both.
+  if (!tasks[first].base_tensor || !tasks[second].base_tensor) {
+    tasks[first].base_tensor.reset();
+    tasks[second].base_tensor.reset();
+  }
 }
 
 using BaseTensors = std::unordered_map<std::string_view, uint32_t>;
@@ -95,18 +129,33 @@ Result<SaveInput> SaveInput::Create(std::span<const TensorView> tensors,
   for (const TensorView& tensor : input.tensors_) tasks.push_back({.tensor = &tensor});
   FindRepeats(tasks);
   for (const EncodeTask& task : tasks) input.same_as_.push_back(task.same_as);
+  std::vector<const TensorInfo*> infos;
+  for (const TensorView& tensor : input.tensors_) infos.push_back(&tensor.info);
+  input.relations_ = FindRelations(infos);
   return input;
 }
 
-std::vector<EncodeTask> SaveInput::Tasks(Profile profile, const SnapshotReader* base) const {
+std::vector<EncodeTask> SaveInput::Tasks(const SaveOptions& options,
+                                         const SnapshotReader* base) const {
   const BaseTensors by_name = ByName(base);
   std::vector<EncodeTask> tasks;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     EncodeTask task{.tensor = &tensors_[i], .same_as = same_as_[i]};
-    const auto in_base = FindInBase(tensors_[i], base, by_name);
-    task.plan = PlanTensor(profile, tensors_[i].info, in_base.has_value());
-    if (NeedsBase(task.plan)) task.base_tensor = in_base;
+    task.base_tensor = FindInBase(tensors_[i], base, by_name);
+    const std::optional<uint32_t> weight = relations_[i].weight;
+    const Leanings leanings{task.base_tensor.has_value(), weight.has_value()};
+    task.plan = PlanTensor(options.profile, tensors_[i].info, leanings);
+    if (Has(task.plan, CodecId::kResidual)) {
+      task.peer = weight;
+      task.params = GetCodec(CodecId::kResidual).Prepare(ContextOf(task, nullptr, options))->params;
+    }
     tasks.push_back(std::move(task));
+  }
+  for (uint32_t i = 0; i < tasks.size(); ++i) {
+    if (relations_[i].exp_avg) TryPair(i, *relations_[i].exp_avg, options, tasks);
+  }
+  for (EncodeTask& task : tasks) {
+    if (!UsesBase(task.plan)) task.base_tensor.reset();
   }
   return tasks;
 }
@@ -116,7 +165,13 @@ std::map<Role, RoleBytes> SaveInput::RoleBytesOf(std::span<const TensorRecord> r
   for (size_t i = 0; i < records.size(); ++i) {
     RoleBytes& role = roles[*tensors_[i].info.role];
     role.raw_bytes += tensors_[i].bytes.size();
-    for (const BlockRecord& block : records[i].blocks) role.stored_bytes += block.coded_bytes;
+    uint64_t coded = 0;
+    for (const BlockRecord& block : records[i].blocks) coded += block.coded_bytes;
+    if (records[i].second) {
+      roles[*tensors_[*records[i].second].info.role].stored_bytes += coded / 2;
+      coded -= coded / 2;
+    }
+    role.stored_bytes += coded;
   }
   return roles;
 }

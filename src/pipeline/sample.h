@@ -1,0 +1,17 @@
+// Trying plans on a part of the data.
+#pragma once
+
+#include "pipeline/encode.h"
+
+namespace bitsnap {
+
+// What each codec of a task's plan makes of a few pieces of its tensor, with the base where the
+// codec can use one and without where it can do without. One sample a task, empty for one without
+// blocks. At least one piece a tensor, and one for every kSampleOneIn blocks.
+Result<std::vector<TensorSample>> SampleTasks(std::span<const EncodeTask> tasks,
+                                              const SnapshotReader* base, unsigned threads);
+
+inline constexpr size_t kSampleOneIn = 16;
+inline constexpr size_t kSamplePieceBytes = size_t{64} << 10;
+
+}  // namespace bitsnap

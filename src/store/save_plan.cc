@@ -1,0 +1,120 @@
+#include "store/save_plan.h"
+
+#include <fmt/format.h>
+
+#include "base/parallel.h"
+#include "base/try.h"
+#include "pipeline/sample.h"
+
+namespace bitsnap {
+namespace {
+
+// The file of the same rank in an earlier step, if it may serve as base: it opens, stands alone and
+// can be decoded by this version.
+Result<SnapshotReader> OpenAsBase(const StoreLocation& store, uint64_t step, const RankFileId& id) {
+  BITSNAP_ASSIGN(SnapshotReader file, OpenRankFile(store, step, id));
+  BITSNAP_TRY(CheckSource({&file, nullptr}));
+  if (file.index().base) {
+    return Fail(
+        ErrorKind::kInvalidArgument,
+        fmt::format("step {} leans on step {} itself; choose --base {} or another step that "
+                    "stands alone",
+                    step, file.index().base->step, file.index().base->step));
+  }
+  return file;
+}
+
+struct Base {
+  SnapshotReader file;
+  uint64_t step = 0;
+};
+
+Result<Base> OpenStepAsBase(const StoreLocation& store, const SaveOptions& options) {
+  const uint64_t step = options.base.step;
+  if (step == options.step) {
+    return Fail(ErrorKind::kInvalidArgument, fmt::format("step {} cannot be its own base", step));
+  }
+  Result<SnapshotReader> file = OpenAsBase(store, step, {options.rank, options.world_size});
+  if (file) return Base{std::move(*file), step};
+  const ErrorKind kind =
+      file.error().kind == ErrorKind::kNotFound ? ErrorKind::kMissingBase : file.error().kind;
+  return Fail(kind, fmt::format("step {} cannot be the base: {}", step, file.error().message));
+}
+
+// The newest earlier step whose file of this rank can be a base.
+std::optional<Base> FindNewest(const StoreLocation& store, const SaveOptions& options) {
+  const Result<std::vector<uint64_t>> steps = ListSteps(store);
+  if (!steps) return std::nullopt;
+  for (auto step = steps->rbegin(); step != steps->rend(); ++step) {
+    if (*step >= options.step) continue;
+    Result<SnapshotReader> file = OpenAsBase(store, *step, {options.rank, options.world_size});
+    if (file) return Base{std::move(*file), *step};
+  }
+  return std::nullopt;
+}
+
+SizeEstimate Estimate(const std::vector<TensorSample>& samples) {
+  SizeEstimate estimate;
+  for (const TensorSample& sample : samples) {
+    estimate.standalone_bytes += EstimateBytes(sample, false);
+    estimate.delta_bytes += EstimateBytes(sample, true);
+  }
+  return estimate;
+}
+
+void NarrowTasks(const std::vector<TensorSample>& samples, bool with_base,
+                 std::vector<EncodeTask>& tasks) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    tasks[i].plan = Narrow(std::move(tasks[i].plan), samples[i], with_base);
+    if (!with_base) tasks[i].base_tensor.reset();
+  }
+}
+
+// A base that cannot be read never costs a save.
+Result<SavePlan> PlanWith(Base base, const SaveOptions& options, const SaveInput& input) {
+  std::vector<EncodeTask> tasks = input.Tasks(options, &base.file);
+  const auto samples = SampleTasks(tasks, &base.file, ThreadCount(options.threads));
+  if (!samples) {
+    return PlanStandalone(
+        options, input,
+        fmt::format("step {} cannot be leaned on: {}", base.step, samples.error().message));
+  }
+  BaseDecision decision{true, "asked for"};
+  if (options.base.kind == BaseChoice::Kind::kAuto) {
+    decision = DecideBase(base.step, Estimate(*samples));
+  }
+  NarrowTasks(*samples, decision.delta, tasks);
+  SavePlan plan{.base_step = base.step, .why = std::move(decision.why), .tasks = std::move(tasks)};
+  if (decision.delta) plan.base = std::move(base.file);
+  return plan;
+}
+
+}  // namespace
+
+Result<SavePlan> PlanStandalone(const SaveOptions& options, const SaveInput& input,
+                                std::string why) {
+  SavePlan plan{.why = std::move(why), .tasks = input.Tasks(options, nullptr)};
+  BITSNAP_ASSIGN(const auto samples,
+                 SampleTasks(plan.tasks, nullptr, ThreadCount(options.threads)));
+  NarrowTasks(samples, false, plan.tasks);
+  return plan;
+}
+
+Result<SavePlan> PlanSave(const StoreLocation& store, const SaveOptions& options,
+                          const SaveInput& input) {
+  switch (options.base.kind) {
+    case BaseChoice::Kind::kNone:
+      return PlanStandalone(options, input, "asked to stand alone");
+    case BaseChoice::Kind::kStep: {
+      BITSNAP_ASSIGN(Base base, OpenStepAsBase(store, options));
+      return PlanWith(std::move(base), options, input);
+    }
+    case BaseChoice::Kind::kAuto:
+      break;
+  }
+  std::optional<Base> base = FindNewest(store, options);
+  if (!base) return PlanStandalone(options, input, "no earlier step can be a base");
+  return PlanWith(std::move(*base), options, input);
+}
+
+}  // namespace bitsnap
