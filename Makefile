@@ -21,7 +21,7 @@ CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h'
 PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build test demo trace bench fuzz format format-check install clean
+.PHONY: help build test demo trace bench bench-rivals fuzz format format-check install clean
 .PHONY: setup check-includes test-release test-asan test-python
 
 help:  ## List the targets
@@ -61,6 +61,11 @@ trace: .venv/ready.stamp  ## A real run's checkpoints in runs/trace, to measure 
 bench: build-release  ## Kernels and end to end, against memcpy
 	@for program in build/release/*_bench; do "$$program"; done
 
+bench-rivals: build-release .venv/rivals.stamp trace  ## All codecs and their rivals on the trace
+	@$(PYTHON) bench/bound.py
+	@$(PYTHON) bench/rivals/run.py
+	@$(PYTHON) bench/rivals/report.py
+
 fuzz:  ## Every fuzzer for a minute
 	@scripts/setup-debian.sh $(PACKAGES) clang-14 libclang-rt-14-dev
 	@scripts/fuzz.sh
@@ -81,6 +86,10 @@ clean:  ## Remove all that was built; .venv stays
 
 .venv/ready.stamp: requirements-dev.txt scripts/setup-venv.sh | setup
 	@scripts/setup-venv.sh
+	@touch $@
+
+.venv/rivals.stamp: .venv/ready.stamp requirements-rivals.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-rivals.txt
 	@touch $@
 
 # Reinstalled when any of its sources changed.

@@ -64,6 +64,14 @@ def role_of(name: str) -> str:
     return name.rsplit(".", 1)[1]
 
 
+def flat(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By role, all tensors one after the other, as codecs without a notion of tensors get them."""
+    return {
+        role: np.concatenate([tensor.reshape(-1) for tensor in part.values()])
+        for role, part in by_role(tensors).items()
+    }
+
+
 def by_role(tensors: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     roles = {role: {} for role in ROLES}
     for name, tensor in tensors.items():
