@@ -151,8 +151,11 @@ def prefixed(name: str, number: int) -> str:
 
 
 def write_together(trace: Path, folder: Path) -> Pair:
-    """Two files with all pairs' bases and currents, told apart by a prefix."""
-    pairs = [pair for pair in PAIRS if pair.base]
+    """Two files with the pairs' bases and currents, told apart by a prefix.
+
+    Of pairs with the same current one is enough: BitSnap stores equal tensors once.
+    """
+    pairs = {pair.current: pair for pair in PAIRS if pair.base}.values()
     for side in ("base", "current"):
         tensors = {}
         for number, pair in enumerate(pairs):
