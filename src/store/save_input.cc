@@ -53,6 +53,11 @@ bool Has(const TensorPlan& plan, CodecId id) {
   return std::find(plan.codecs.begin(), plan.codecs.end(), id) != plan.codecs.end();
 }
 
+bool MayLose(const EncodeTask& task) {
+  return std::any_of(task.plan.codecs.begin(), task.plan.codecs.end(),
+                     [&](CodecId id) { return !GetCodec(id).IsLossless(task.params); });
+}
+
 TensorContext ContextOf(const EncodeTask& task, const EncodeTask* second,
                         const SaveOptions& options) {
   TensorContext context{.dtype = task.tensor->info.dtype, .first = task.tensor->bytes};
@@ -155,6 +160,8 @@ std::vector<EncodeTask> SaveInput::Tasks(const SaveOptions& options,
     if (relations_[i].exp_avg) TryPair(i, *relations_[i].exp_avg, options, tasks);
   }
   for (EncodeTask& task : tasks) {
+    // A copy of a tensor that loses something has not agreed to lose it too.
+    if (task.same_as && MayLose(tasks[*task.same_as])) task.same_as.reset();
     if (!UsesBase(task.plan)) task.base_tensor.reset();
   }
   return tasks;

@@ -1,0 +1,197 @@
+// What each profile promises, on a small state with 16-bit weights, masters and Adam's moments.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+
+#include "io/memory.h"
+#include "store/store_test_util.h"
+
+namespace bitsnap {
+namespace {
+
+using namespace testing_util;
+
+constexpr uint64_t kRows = 300, kColumns = 257;  // several blocks, none of them full at the end
+
+float FloatAt(const std::vector<std::byte>& bytes, size_t i) {
+  float value;
+  std::memcpy(&value, bytes.data() + 4 * i, 4);
+  return value;
+}
+
+std::vector<std::byte> ToBytes(const std::vector<float>& values) {
+  std::vector<std::byte> bytes(4 * values.size());
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+std::vector<std::byte> RoundToBf16(const std::vector<float>& values) {
+  std::vector<std::byte> bytes(2 * values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto bits = std::bit_cast<uint32_t>(values[i]);
+    const auto half = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    std::memcpy(bytes.data() + 2 * i, &half, 2);
+  }
+  return bytes;
+}
+
+// A training run of one parameter whose gradients are noise of row- and column-wise scales.
+class Training {
+ public:
+  Training() : random_(3), master_(kRows * kColumns), m_(master_.size()), v_(master_.size()) {
+    for (float& weight : master_) weight = 0.02f * normal_(random_);
+  }
+
+  void Run(int steps, float rate) {
+    for (; steps > 0; --steps) {
+      for (size_t i = 0; i < master_.size(); ++i) {
+        const float scale = 1e-3f * (1 + static_cast<float>(i / kColumns % 7)) *
+                            (1 + static_cast<float>(i % kColumns % 5));
+        const float gradient = i % 50 == 0 ? 0 : scale * normal_(random_);
+        m_[i] = 0.9f * m_[i] + 0.1f * gradient;
+        v_[i] = 0.95f * v_[i] + 0.05f * gradient * gradient;
+        master_[i] -= rate * m_[i] / (std::sqrt(v_[i]) + 1e-8f);
+      }
+    }
+  }
+
+  // The second moment first, so that the pair's first is not always before its second.
+  Contents State() const {
+    const std::vector<uint64_t> shape = {kRows, kColumns};
+    return {
+        {{"optimizer.state.w.exp_avg_sq", DType::kF32, shape}, ToBytes(v_)},
+        {{"optimizer.state.w.exp_avg", DType::kF32, shape}, ToBytes(m_)},
+        {{"optimizer.state.w.master", DType::kF32, shape}, ToBytes(master_)},
+        {{"model.w", DType::kBF16, shape}, RoundToBf16(master_)},
+        {{"optimizer.state.alone.exp_avg", DType::kF32, shape}, ToBytes(m_)},
+    };
+  }
+
+ private:
+  std::mt19937 random_;
+  std::normal_distribution<float> normal_;
+  std::vector<float> master_, m_, v_;
+};
+
+double UpdateError(const Contents& want, const Contents& got) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < kRows * kColumns; ++i) {
+    const auto update = [i](const Contents& state) {
+      return FloatAt(state[1].second, i) / (std::sqrt(double{FloatAt(state[0].second, i)}) + 1e-8);
+    };
+    error += std::pow(update(want) - update(got), 2);
+    norm += std::pow(update(want), 2);
+  }
+  return std::sqrt(error / norm);
+}
+
+double LargestMasterError(const Contents& want, const Contents& got) {
+  double largest = 0;
+  for (size_t i = 0; i < kRows * kColumns; ++i) {
+    const double x = FloatAt(want[2].second, i);
+    if (x != 0)
+      largest = std::max(largest, std::fabs(x - FloatAt(got[2].second, i)) / std::fabs(x));
+  }
+  return largest;
+}
+
+struct Promise {
+  Profile profile;
+  double update_error;
+  double master_error;
+  double ratio;  // at least, of the delta below
+};
+
+class ProfileTest : public testing::TestWithParam<Promise> {
+ protected:
+  void ExpectPromiseKept(const Store& store, uint64_t step, const Contents& want) {
+    const auto snapshot = store.OpenStep(step);
+    ASSERT_TRUE(snapshot) << snapshot.error().message;
+    const auto got = ReadAll(*snapshot, 2);
+    ASSERT_TRUE(got) << got.error().message;
+    EXPECT_TRUE((*got)[3].second == want[3].second) << "weights must be bit-exact";
+    EXPECT_TRUE((*got)[4].second == want[4].second) << "half a pair must be bit-exact";
+    const double update_error = UpdateError(want, *got);
+    EXPECT_LE(update_error, GetParam().update_error);
+    EXPECT_LE(LargestMasterError(want, *got), GetParam().master_error);
+    if (GetParam().update_error == 0) return ExpectSame(*got, want);
+    for (size_t tensor : {0, 1}) {
+      const StoredTensor& stored = snapshot->tensors()[tensor];
+      ASSERT_EQ(stored.error.size(), 1u);
+      EXPECT_EQ(stored.error[0].name, "update_error");
+      EXPECT_NEAR(stored.error[0].value, update_error, 1e-3 * update_error);
+    }
+  }
+
+  MemoryFileSystem fs_;
+};
+
+TEST_P(ProfileTest, KeepsItsPromiseAloneAndAsDelta) {
+  Store store = *Store::OpenOrCreate("/s", &fs_);
+  Training training;
+  training.Run(30, 1e-4f);
+  const Contents first = training.State();
+  const auto base = Save(store, first, {.step = 1, .profile = GetParam().profile});
+  ASSERT_TRUE(base) << base.error().message;
+  training.Run(1, 1e-5f);
+  const Contents second = training.State();
+  const BaseChoice lean{BaseChoice::Kind::kStep, 1};
+  const auto delta =
+      Save(store, second, {.step = 2, .profile = GetParam().profile, .base = lean, .threads = 3});
+  ASSERT_TRUE(delta) << delta.error().message;
+  EXPECT_EQ(delta->base_step, 1u);
+  EXPECT_GE(static_cast<double>(delta->raw_bytes) / static_cast<double>(delta->stored_bytes),
+            GetParam().ratio);
+  ExpectPromiseKept(store, 1, first);
+  ExpectPromiseKept(store, 2, second);
+  EXPECT_TRUE(store.Verify()->broken.empty());
+}
+
+TEST_P(ProfileTest, LeansOnABaseOfAnyOtherProfile) {
+  Training training;
+  training.Run(30, 1e-4f);
+  const Contents first = training.State();
+  training.Run(1, 1e-5f);
+  const Contents second = training.State();
+  for (Profile base : AllProfiles()) {
+    Store store = *Store::OpenOrCreate(std::string("/") + std::string(ProfileName(base)), &fs_);
+    ASSERT_TRUE(Save(store, first, {.step = 1, .profile = base}));
+    const BaseChoice lean{BaseChoice::Kind::kStep, 1};
+    ASSERT_TRUE(Save(store, second, {.step = 2, .profile = GetParam().profile, .base = lean}));
+    ExpectPromiseKept(store, 2, second);
+  }
+}
+
+// Each half of a pair, and a master without its weight, byte range by byte range.
+TEST_P(ProfileTest, ReadsPartsOfWhatLeansOnOthers) {
+  Store store = *Store::OpenOrCreate("/s", &fs_);
+  Training training;
+  training.Run(10, 1e-4f);
+  ASSERT_TRUE(Save(store, training.State(), {.step = 1, .profile = GetParam().profile}));
+  const auto snapshot = store.OpenStep(1);
+  const auto whole = ReadAll(*snapshot);
+  for (size_t tensor = 0; tensor < whole->size(); ++tensor) {
+    const auto& bytes = (*whole)[tensor].second;
+    for (size_t begin : {size_t{0}, size_t{131071}, size_t{131072}, bytes.size() - 5}) {
+      std::vector<std::byte> out(std::min<size_t>(140'000, bytes.size() - begin));
+      const ReadRequest request{tensor, begin, out};
+      ASSERT_TRUE(snapshot->Read({&request, 1}, 1));
+      EXPECT_TRUE(std::equal(out.begin(), out.end(), bytes.begin() + begin)) << tensor;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Profiles, ProfileTest,
+                         testing::Values(Promise{Profile::kExact, 0, 0, 1.5},
+                                         Promise{Profile::kFast, 0, 0, 1.0},
+                                         Promise{Profile::kHigh, 0.0025, 0x1p-16, 2.5},
+                                         Promise{Profile::kBalanced, 0.012, 0x1p-16, 2.7},
+                                         Promise{Profile::kCompact, 0.05, 0x1p-13, 3.2},
+                                         Promise{Profile::kTiny, 0.35, 0x1p-10, 3.6}),
+                         [](const auto& test) {
+                           return std::string(ProfileName(test.param.profile));
+                         });
+
+}  // namespace
+}  // namespace bitsnap
