@@ -48,7 +48,7 @@ EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, By
   if (!choice.codec->IsLossless(context.params)) {
     const MutableBytes decoded = Room(workspace.decoded, raw.size());
     if (choice.codec->Decode(context, out.first(choice.bytes), decoded, workspace.scratch)) {
-      block.error = MeasureError(raw, decoded);
+      if (choice.codec->parts() == 1) block.error = MeasureError(raw, decoded);
       block.record.raw_checksum = Checksum64(decoded);
     } else {
       choice = {.bytes = raw.size()};  // a codec that cannot read itself must not cost a save

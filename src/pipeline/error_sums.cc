@@ -1,13 +1,15 @@
 #include "pipeline/error_sums.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace bitsnap {
 namespace {
 
-double LoadFloat(Bytes bytes, size_t index) {
+float LoadFloat(Bytes bytes, size_t index) {
   float value;
   std::memcpy(&value, bytes.data() + index * sizeof(value), sizeof(value));
   return value;
@@ -24,18 +26,32 @@ void ErrorSums::Add(const ErrorSums& other) {
 }
 
 ErrorSums MeasureError(Bytes original, Bytes decoded) {
+  // A fixed number of lanes, so that compilers may use vectors and the sums' bits are the same on
+  // every CPU.
+  constexpr size_t kLanes = 8;
+  std::array<double, kLanes> squared{}, relative{}, largest{};
+  std::array<uint32_t, kLanes> values{}, nonzero{};
+  const size_t count = original.size() / sizeof(float);
+  const auto measure = [&](size_t i, size_t lane) {
+    const float x = LoadFloat(original, i);
+    const bool finite = std::fabs(x) <= std::numeric_limits<float>::max();
+    const float error = finite ? std::fabs(x - LoadFloat(decoded, i)) : 0;
+    const float divisor = finite && x != 0 ? std::fabs(x) : 1;
+    const bool counts = finite && x != 0;
+    values[lane] += finite;
+    nonzero[lane] += counts;
+    squared[lane] += double{error} * error;
+    relative[lane] += counts ? double{error / divisor} : 0;
+    largest[lane] = largest[lane] < error ? error : largest[lane];
+  };
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) measure(i + lane, lane);
+  }
+  for (; i < count; ++i) measure(i, 0);
   ErrorSums sums;
-  for (size_t i = 0; i < original.size() / sizeof(float); ++i) {
-    const double x = LoadFloat(original, i);
-    if (!std::isfinite(x)) continue;
-    const double error = std::fabs(x - LoadFloat(decoded, i));
-    ++sums.values;
-    sums.squared += error * error;
-    sums.largest = std::max(sums.largest, error);
-    if (x != 0) {
-      ++sums.nonzero;
-      sums.relative += error / std::fabs(x);
-    }
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    sums.Add({values[lane], nonzero[lane], squared[lane], relative[lane], largest[lane]});
   }
   return sums;
 }

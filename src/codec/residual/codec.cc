@@ -9,22 +9,19 @@
 namespace bitsnap {
 namespace {
 
-constexpr unsigned kAllBits = 16;
+using residual::kAllBits;
+using residual::PlanesOf;
+
 constexpr size_t kWord = sizeof(uint32_t);
 
 // Slots of the scratch.
-constexpr size_t kWidenedSlot = 0, kQuotientSlot = 1, kPlanesSlot = 2, kStreamSlot = 3;
+constexpr size_t kPlanesSlot = 0, kExceptionsSlot = 1, kStreamSlot = 2;
 
 struct Exception {
   uint32_t index;
   uint32_t bits;
 };
 static_assert(sizeof(Exception) == 8);
-
-template <class T>
-std::span<T> Words(MutableBytes bytes) {
-  return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
-}
 
 // Of the 16 bits, from a tensor's parameters; nullopt when these are not ours.
 std::optional<unsigned> KeptBits(Bytes params) {
@@ -33,18 +30,16 @@ std::optional<unsigned> KeptBits(Bytes params) {
   return kept >= 1 && kept <= kAllBits ? std::optional(kept) : std::nullopt;
 }
 
-size_t PlanesOf(unsigned kept) { return kept > 8 ? 2 : 1; }
-
-// Requires: `count` of the values do not fit.
-void WriteExceptions(Bytes values, std::span<const uint32_t> widened, unsigned dropped,
-                     size_t count, MutableBytes out) {
+// Requires: `count` of the flags are 1.
+void WriteExceptions(Bytes values, Bytes flags, size_t count, MutableBytes out) {
   const auto number = static_cast<uint32_t>(count);
   std::memcpy(out.data(), &number, sizeof(number));
   std::byte* at = out.data() + sizeof(number);
-  for (uint32_t i = 0; count > 0 && i < widened.size(); ++i) {
-    Exception exception{i, 0};
-    std::memcpy(&exception.bits, values.data() + i * kWord, kWord);
-    if (residual::Fits(exception.bits, widened[i], dropped)) continue;
+  const std::byte* flag = flags.data();
+  for (; count > 0; --count, ++flag) {
+    flag = std::find(flag, flags.data() + flags.size(), std::byte{1});
+    Exception exception{static_cast<uint32_t>(flag - flags.data()), 0};
+    std::memcpy(&exception.bits, values.data() + exception.index * kWord, kWord);
     std::memcpy(at, &exception, sizeof(exception));
     at += sizeof(exception);
   }
@@ -88,15 +83,13 @@ class Residual final : public Codec {
 
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                MutableBytes out, Scratch& scratch) const override {
-    const unsigned kept = *KeptBits(context.params), dropped = kAllBits - kept;
+    const unsigned kept = *KeptBits(context.params);
     const size_t words = raw.size() / kWord;
-    const auto widened = Words<uint32_t>(scratch.Get(kWidenedSlot, raw.size()));
-    const auto q = Words<int32_t>(scratch.Get(kQuotientSlot, raw.size()));
-    residual::Widen(context.peer->dtype, context.peer->bytes, widened);
-    const size_t exceptions = residual::Subtract(raw, widened, dropped, q);
-    if (exceptions > MostExceptions(words)) return std::nullopt;
     const MutableBytes planes = scratch.Get(kPlanesSlot, PlanesOf(kept) * words);
-    residual::ToPlanes(q, kept, planes);
+    const MutableBytes flags = scratch.Get(kExceptionsSlot, words);
+    const size_t exceptions =
+        residual::Split(context.peer->dtype, context.peer->bytes, raw, kept, planes, flags);
+    if (exceptions > MostExceptions(words)) return std::nullopt;
 
     const size_t head = sizeof(uint32_t) + exceptions * sizeof(Exception);
     size_t estimate = head;
@@ -107,7 +100,7 @@ class Residual final : public Codec {
       estimate += plan.bytes;
     }
     if (estimate >= limit) return std::nullopt;
-    WriteExceptions(raw, widened, dropped, exceptions, out);
+    WriteExceptions(raw, flags, exceptions, out);
     PlaneWriter writer(out.subspan(head));
     for (size_t k = 0; k < PlanesOf(kept); ++k) {
       writer.Write(kinds[k], planes.subspan(k * words, words));
@@ -131,11 +124,7 @@ class Residual final : public Codec {
       if (!reader.ok() || planes[k] == nullptr) return Corrupt("residual block, malformed plane");
     }
     if (reader.remaining() != 0) return Corrupt("residual block goes on past its last plane");
-    const auto widened = Words<uint32_t>(scratch.Get(kWidenedSlot, out.size()));
-    const auto q = Words<int32_t>(scratch.Get(kQuotientSlot, out.size()));
-    residual::Widen(context.peer->dtype, context.peer->bytes, widened);
-    residual::FromPlanes(planes[0], planes[1], *kept, q);
-    residual::Add(widened, q, kAllBits - *kept, out);
+    residual::Join(context.peer->dtype, context.peer->bytes, planes[0], planes[1], *kept, out);
     if (!ApplyExceptions(exceptions, out))
       return Corrupt("residual block, exceptions out of place");
     return {};

@@ -1,11 +1,10 @@
 // fp32 values as what they are beyond their 16-bit copies.
 //
-// All arithmetic is on the bits: `Ordered` maps a float's bits to an integer that grows with the
-// value, so that a residual is the number of floats between a value and its 16-bit copy.
+// All arithmetic is on the bits: they are mapped to integers that grow with the value, so that a
+// residual is the number of floats between a value and its 16-bit copy.
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include <bitsnap/dtype.h>
 
@@ -13,35 +12,23 @@
 
 namespace bitsnap::residual {
 
-// Its own inverse on the bits of a float.
-inline uint32_t Ordered(uint32_t bits) {
-  return bits ^ (static_cast<uint32_t>(static_cast<int32_t>(bits) >> 31) >> 1);
-}
+// The 16 bits that an fp32 value has beyond a 16-bit copy of it.
+inline constexpr unsigned kAllBits = 16;
 
-// Writes the fp32 bits of 16-bit weights. Requires: dtype is kBF16 or kF16, weights.size() is twice
-// bits.size().
-void Widen(DType dtype, Bytes weights, std::span<uint32_t> bits);
+// The bits kept of a residual take one byte plane or two.
+inline constexpr size_t PlanesOf(unsigned kept) { return kept > 8 ? 2 : 1; }
 
-// q[i] is the residual of values[i] to the float `widened[i]`, divided by 2^dropped and rounded
-// down. Returns how many of them do not fit: their q is outside [-2^(kept-1), 2^(kept-1)), kept
-// being 16 - dropped, or NaN or Inf is involved and bits are dropped; their q is 0. Requires:
-// dropped < 16; all three of one length (values in bytes).
-size_t Subtract(Bytes values, std::span<const uint32_t> widened, unsigned dropped,
-                std::span<int32_t> q);
+// Divides each value's residual by 2^(16 - kept), rounds it down, and writes the quotient plus
+// 2^(kept-1): the low bytes of all values, then, if kept > 8, their high bytes. exceptions[i] is 1
+// where the quotient does not fit `kept` bits, or where bits are dropped and NaN or Inf is
+// involved; else 0. Returns how many there are. Requires: copies are n bf16 or fp16 values, values
+// n fp32 ones, planes PlanesOf(kept) * n bytes, exceptions n bytes; kept is 1 to 16.
+size_t Split(DType copy_dtype, Bytes copies, Bytes values, unsigned kept, MutableBytes planes,
+             MutableBytes exceptions);
 
-// values[i] from widened[i] and q[i]: the middle of what Subtract took for the same. With dropped
-// == 0 every bit is back.
-void Add(std::span<const uint32_t> widened, std::span<const int32_t> q, unsigned dropped,
-         MutableBytes values);
-
-// Whether Subtract took a value for an exception.
-bool Fits(uint32_t value, uint32_t widened, unsigned dropped);
-
-// kept <= 8: planes[i] = q[i] + 2^(kept-1). More: the low bytes of that, then the high bytes.
-// Requires: planes.size() is q.size() or twice that.
-void ToPlanes(std::span<const int32_t> q, unsigned kept, MutableBytes planes);
-
-// The inverse. `high` is null for kept <= 8.
-void FromPlanes(const std::byte* low, const std::byte* high, unsigned kept, std::span<int32_t> q);
+// Each value's 16-bit copy plus the middle of what Split takes for the same quotient: with all 16
+// bits, the value itself. `high` is ignored for kept <= 8.
+void Join(DType copy_dtype, Bytes copies, const std::byte* low, const std::byte* high,
+          unsigned kept, MutableBytes values);
 
 }  // namespace bitsnap::residual
