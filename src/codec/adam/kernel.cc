@@ -100,6 +100,7 @@ HWY_INLINE void ForEach(size_t count, Body body) {
 void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
               std::span<int16_t> kv, std::span<int16_t> ku) {
   const Inverse inverse(grid);
+  const float zone = DeadZone(grid);
   ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
@@ -110,14 +111,14 @@ void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, cons
     const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
     const auto v_place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, inverse.v));
     const auto v_known = hn::And(normal, InRange(d, v_place));
-    const auto v_index = Nearest(d, hn::IfThenElseZero(v_known, v_place), kDeadZone);
+    const auto v_index = Nearest(d, hn::IfThenElseZero(v_known, v_place), zone);
     const auto decoded = Exp2(d, hn::Add(anchor, hn::Mul(v_index, hn::Set(d, grid.v_step))));
 
     const auto u = hn::Div(m, hn::Add(hn::Sqrt(decoded), hn::Set(d, grid.eps)));
     const auto u_place = hn::Mul(u, hn::Set(d, inverse.u));
     const auto u_known = hn::And(hn::Le(hn::Abs(u), hn::Set(d, kMaxUpdate)), InRange(d, u_place));
     const auto known = hn::And(v_known, u_known);
-    const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), kDeadZone);
+    const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), zone);
 
     const auto bits = hn::Or(hn::BitCast(di, v), hn::BitCast(di, m));
     const auto special = hn::IfThenElse(hn::Eq(bits, hn::Zero(di)), hn::Set(di, int32_t{kZero}),

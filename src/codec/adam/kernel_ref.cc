@@ -51,13 +51,13 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     if (!IsNormal(v)) continue;
     const float v_place = (Log2(v) - anchors[i]) * (1.0f / grid.v_step);
     if (!InRange(v_place)) continue;
-    const int k = Nearest(v_place, kDeadZone);
+    const int k = Nearest(v_place, DeadZone(grid));
     const float decoded = Exp2(anchors[i] + static_cast<float>(k) * grid.v_step);
     const float u = m / (std::sqrt(decoded) + grid.eps);
     const float u_place = u * (1.0f / grid.u_step);
     if (!(std::abs(u) <= kMaxUpdate) || !InRange(u_place)) continue;
     kv[i] = static_cast<int16_t>(k);
-    ku[i] = static_cast<int16_t>(Nearest(u_place, kDeadZone));
+    ku[i] = static_cast<int16_t>(Nearest(u_place, DeadZone(grid)));
   }
 }
 

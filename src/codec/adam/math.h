@@ -47,9 +47,6 @@ inline float Exp2(float x) {
   return std::bit_cast<float>(std::bit_cast<int32_t>(power) + (static_cast<int32_t>(whole) << 23));
 }
 
-// Places up to this far from 0 get index 0.
-inline constexpr float kDeadZone = 0.6f;
-
 // Smaller |m| decode to +0. One exponent above the denormals, where CPUs begin to differ.
 inline constexpr float kFlushBelow = 0x1p-125f;
 

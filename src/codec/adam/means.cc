@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/checked.h"
+
 namespace bitsnap::adam {
 namespace {
 
@@ -10,6 +12,9 @@ namespace {
 // spread of what it predicts.
 constexpr size_t kEnough = 512;
 constexpr size_t kRun = 64;
+
+constexpr uint32_t kMinPanel = 64;
+constexpr uint64_t kMaxSums = 1 << 22;
 
 constexpr int64_t kLogsPerMean = kLogUnit / kMeanUnit;
 
@@ -25,18 +30,6 @@ int8_t ToMean(int64_t sum, int64_t count) {
 
 Bytes Floats(Bytes bytes, size_t first, size_t count) {
   return bytes.subspan(first * sizeof(float), count * sizeof(float));
-}
-
-// Sums of logarithms of whole rows, by column; every `stride`th row.
-std::vector<int64_t> SumColumns(Bytes v, size_t row_length, size_t rows, size_t stride,
-                                int16_t fallback) {
-  std::vector<int64_t> sums(row_length);
-  std::vector<int16_t> logs(row_length);
-  for (size_t row = 0; row < rows; row += stride) {
-    LogV(Floats(v, row * row_length, row_length), fallback, logs);
-    for (size_t i = 0; i < row_length; ++i) sums[i] += logs[i];
-  }
-  return sums;
 }
 
 // The mean of one row's logarithms beyond `origin` and its columns' means.
@@ -71,30 +64,102 @@ int16_t MeanLog(std::span<const int16_t> logs, int16_t missing) {
   return static_cast<int16_t>(count == 0 ? 0 : RoundedDivide(sum, count));
 }
 
-Means RowMeans(Bytes v, uint32_t row_length, bool with_columns, int16_t fallback) {
-  const size_t elements = v.size() / sizeof(float);
-  const size_t rows = (elements + row_length - 1) / row_length;
+MeansFinder::MeansFinder(Bytes v, uint32_t row_length, int16_t fallback)
+    : v_(v),
+      row_length_(row_length),
+      rows_(static_cast<uint32_t>(CeilDiv(v.size() / sizeof(float), row_length))),
+      fallback_(fallback) {}
+
+void MeansFinder::FindRows(Means& means) const {
+  const size_t elements = v_.size() / sizeof(float);
+  means.rows.resize(rows_);
+  for (size_t row = 0; row < rows_; ++row) {
+    const size_t first = row * row_length_;
+    const size_t length = std::min<size_t>(row_length_, elements - first);
+    std::span<const int8_t> columns = means.columns;
+    if (means.panel_rows > 0) {
+      columns = columns.subspan(row / means.panel_rows * row_length_, row_length_);
+    }
+    means.rows[row] = RowMean(Floats(v_, first, length), means.origin, columns, fallback_);
+  }
+}
+
+Means MeansFinder::Rows() const {
   Means means;
-  means.row_length = row_length;
-  means.origin = static_cast<int16_t>(RoundedDivide(fallback, kLogsPerMean));
-  if (with_columns) {
-    const size_t whole_rows = elements / row_length;
-    const size_t stride = std::max<size_t>(1, whole_rows / kEnough);
-    const auto summed = static_cast<int64_t>((whole_rows + stride - 1) / stride);
-    const auto sums = SumColumns(v, row_length, whole_rows, stride, fallback);
-    means.columns.resize(row_length);
-    for (size_t i = 0; i < row_length; ++i) {
-      const int64_t rest = sums[i] - summed * means.origin * kLogsPerMean;
-      means.columns[i] = ToMean(rest, summed);
+  means.row_length = row_length_;
+  means.origin = static_cast<int16_t>(RoundedDivide(fallback_, kLogsPerMean));
+  FindRows(means);
+  return means;
+}
+
+void MeansFinder::SumColumns() {
+  height_ = kMinPanel;
+  while (CeilDiv(rows_, height_) * row_length_ > kMaxSums) height_ *= 2;
+  const size_t panels = CeilDiv(rows_, height_);
+  sums_.resize(panels * row_length_);
+  counts_.resize(panels);
+  std::vector<int16_t> logs(row_length_);
+  const size_t stride = rows_ >= 4 * kMinPanel ? 2 : 1;
+  for (size_t row = 0; row < rows_; row += stride) {
+    LogV(Floats(v_, row * row_length_, row_length_), fallback_, logs);
+    int32_t* sums = &sums_[row / height_ * row_length_];
+    for (size_t i = 0; i < row_length_; ++i) sums[i] += logs[i];
+    ++counts_[row / height_];
+  }
+}
+
+Means MeansFinder::RowsAndColumns(uint32_t panel_rows) {
+  if (sums_.empty()) SumColumns();
+  Means means;
+  means.row_length = row_length_;
+  means.panel_rows = panel_rows;
+  means.origin = static_cast<int16_t>(RoundedDivide(fallback_, kLogsPerMean));
+  const size_t merged = CeilDiv(panel_rows, height_);
+  for (size_t first = 0; first < counts_.size(); first += merged) {
+    const size_t end = std::min(first + merged, counts_.size());
+    int64_t count = 0;
+    for (size_t p = first; p < end; ++p) count += counts_[p];
+    for (size_t i = 0; i < row_length_; ++i) {
+      int64_t sum = -count * means.origin * kLogsPerMean;
+      for (size_t p = first; p < end; ++p) sum += sums_[p * row_length_ + i];
+      means.columns.push_back(ToMean(sum, count));
     }
   }
-  means.rows.resize(rows);
-  for (size_t row = 0; row < rows; ++row) {
-    const size_t first = row * row_length;
-    const size_t length = std::min<size_t>(row_length, elements - first);
-    means.rows[row] = RowMean(Floats(v, first, length), means.origin, means.columns, fallback);
-  }
+  FindRows(means);
   return means;
+}
+
+std::vector<MeansFinder::Panel> MeansFinder::Panels() {
+  if (sums_.empty()) SumColumns();
+  std::vector<Panel> panels = {{rows_, 0}};
+  // Two-way analysis of variance: the means of a panel's columns less the panel's mean and less
+  // the means of all panels' columns.
+  std::vector<double> whole;
+  for (size_t merged = counts_.size(); merged >= 1; merged = merged == 1 ? 0 : (merged + 1) / 2) {
+    double explained = 0, values = 0;
+    std::vector<double> columns(row_length_);
+    for (size_t first = 0; first < counts_.size(); first += merged) {
+      const size_t end = std::min(first + merged, counts_.size());
+      double count = 0, mean = 0;
+      for (size_t p = first; p < end; ++p) count += counts_[p];
+      for (size_t i = 0; i < row_length_; ++i) {
+        double sum = 0;
+        for (size_t p = first; p < end; ++p) sum += sums_[p * row_length_ + i];
+        columns[i] = sum / (count * kLogUnit);
+        mean += columns[i] / row_length_;
+      }
+      if (whole.empty()) whole.resize(row_length_);
+      for (size_t i = 0; i < row_length_; ++i) {
+        columns[i] -= mean;
+        if (merged == counts_.size()) whole[i] = columns[i];
+        explained += (columns[i] - whole[i]) * (columns[i] - whole[i]);
+      }
+      values += row_length_;
+    }
+    if (merged == counts_.size()) continue;
+    panels.push_back({static_cast<uint32_t>(merged * height_), explained / values});
+  }
+  return panels;
 }
 
 }  // namespace bitsnap::adam

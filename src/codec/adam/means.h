@@ -9,18 +9,51 @@
 
 namespace bitsnap::adam {
 
+// The means behind a Params.
 struct Means {
   int16_t origin = 0;
   uint32_t row_length = 1;
+  uint32_t panel_rows = 0;
   std::vector<int8_t> rows;
   std::vector<int8_t> columns;
+
+  Params View(const Grid& grid) const {
+    return {grid, origin, row_length, panel_rows, rows, columns};
+  }
 };
 
 // One mean for all. `logs` are of LogV, values of `missing` left out.
 int16_t MeanLog(std::span<const int16_t> logs, int16_t missing);
 
-// Means of rows of `row_length` elements, the last of which may be shorter, and of columns if told.
-// Elements whose v has no logarithm count as `fallback`, in LogV's units.
-Means RowMeans(Bytes v, uint32_t row_length, bool with_columns, int16_t fallback);
+// A tensor's v in rows, of which the last may be shorter where there are no columns. Elements whose
+// v has no logarithm count as `fallback`, in LogV's units.
+class MeansFinder {
+ public:
+  MeansFinder(Bytes v, uint32_t row_length, int16_t fallback);
+
+  Means Rows() const;
+  // With columns too, in panels of about so many rows: what PanelHeights lists.
+  Means RowsAndColumns(uint32_t panel_rows);
+
+  struct Panel {
+    uint32_t rows;
+    double explained;  // variance of log2 v that these panels explain beyond one panel
+  };
+  // The first holds all rows.
+  std::vector<Panel> Panels();
+
+ private:
+  void SumColumns();
+  void FindRows(Means& means) const;
+
+  Bytes v_;
+  uint32_t row_length_;
+  uint32_t rows_;
+  int16_t fallback_;
+  // Sums of logarithms by panel of `height_` rows and column, and how many rows were summed.
+  uint32_t height_ = 0;
+  std::vector<int32_t> sums_;
+  std::vector<int32_t> counts_;
+};
 
 }  // namespace bitsnap::adam

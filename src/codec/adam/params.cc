@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/checked.h"
+
 namespace bitsnap::adam {
 namespace {
 
@@ -18,11 +20,10 @@ struct Head {
   Grid grid;
   uint32_t row_length;
   uint32_t rows;
-  int16_t origin;
-  uint8_t has_columns;
-  uint8_t reserved;
+  uint32_t panel_rows;
+  int32_t origin;
 };
-static_assert(sizeof(Head) == 24);
+static_assert(sizeof(Head) == 28);
 
 std::span<const int8_t> ReadMeans(ByteReader& reader, uint64_t count) {
   const Bytes means = reader.Raw(count);
@@ -44,12 +45,8 @@ void FillRow(int origin, std::span<const int8_t> columns, std::span<float> ancho
 }  // namespace
 
 std::vector<std::byte> WriteParams(const Params& params) {
-  const Head head{params.grid,
-                  params.row_length,
-                  static_cast<uint32_t>(params.rows.size()),
-                  params.origin,
-                  static_cast<uint8_t>(!params.columns.empty()),
-                  0};
+  const Head head{params.grid, params.row_length, static_cast<uint32_t>(params.rows.size()),
+                  params.panel_rows, params.origin};
   std::vector<std::byte> bytes(sizeof(head) + params.rows.size() + params.columns.size());
   std::memcpy(bytes.data(), &head, sizeof(head));
   const auto columns = std::ranges::copy(std::as_bytes(params.rows), bytes.begin() + sizeof(head));
@@ -64,14 +61,13 @@ std::optional<Params> ReadParams(Bytes bytes) {
   if (!IsStep(head.grid.v_step) || !IsStep(head.grid.u_step) || !IsEps(head.grid.eps)) {
     return std::nullopt;
   }
-  if (head.row_length == 0 || std::abs(head.origin) > kMaxOrigin || head.reserved != 0 ||
-      head.has_columns > (head.rows > 0 ? 1 : 0)) {
-    return std::nullopt;
-  }
+  if (head.row_length == 0 || std::abs(int64_t{head.origin}) > kMaxOrigin) return std::nullopt;
   ByteReader reader(bytes.subspan(sizeof(head)));
-  Params params{head.grid, head.origin, head.row_length, {}, {}};
+  Params params{head.grid, static_cast<int16_t>(head.origin), head.row_length, head.panel_rows, {},
+                {}};
+  const uint64_t panels = head.panel_rows == 0 ? 0 : CeilDiv(head.rows, head.panel_rows);
   params.rows = ReadMeans(reader, head.rows);
-  params.columns = ReadMeans(reader, head.has_columns * uint64_t{head.row_length});
+  params.columns = ReadMeans(reader, panels * head.row_length);
   if (!reader.ok() || reader.remaining() != 0) return std::nullopt;
   return params;
 }
@@ -81,17 +77,19 @@ bool Covers(const Params& params, uint64_t end) {
 }
 
 void FillAnchors(const Params& params, uint64_t first, std::span<float> anchors) {
+  if (params.rows.empty()) return FillRow(params.origin, {}, anchors);
+  const uint64_t length = params.row_length;
   while (!anchors.empty()) {
-    const uint64_t row = first / params.row_length;
-    const uint64_t column = first % params.row_length;
-    const auto length = static_cast<size_t>(std::min<uint64_t>(
-        params.rows.empty() ? anchors.size() : params.row_length - column, anchors.size()));
-    const int mean = params.rows.empty() ? 0 : params.rows[row];
-    FillRow(params.origin + mean,
-            params.columns.empty() ? params.columns : params.columns.subspan(column),
-            anchors.first(length));
-    anchors = anchors.subspan(length);
-    first += length;
+    const uint64_t row = first / length;
+    const uint64_t column = first % length;
+    const auto part = static_cast<size_t>(std::min<uint64_t>(length - column, anchors.size()));
+    std::span<const int8_t> columns;
+    if (params.panel_rows > 0) {
+      columns = params.columns.subspan(row / params.panel_rows * length + column, part);
+    }
+    FillRow(params.origin + params.rows[row], columns, anchors.first(part));
+    anchors = anchors.subspan(part);
+    first += part;
   }
 }
 

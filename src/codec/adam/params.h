@@ -15,14 +15,17 @@ namespace bitsnap::adam {
 // Means are stored in units of 1/kMeanUnit of log2 v.
 inline constexpr int kMeanUnit = 8;
 
-// A view: the means belong to whoever made them. The anchor of element i is the sum of `origin`,
-// its row's mean (row i / row_length) and its column's (i % row_length), as far as there are any.
+// A view: the means belong to whoever made them. Element i stands in row i / row_length and column
+// i % row_length; its anchor is the sum of `origin`, its row's mean and its column's, as far as
+// there are any. Columns have means of their own in each panel of so many rows: the heads of an
+// attention matrix differ.
 struct Params {
   Grid grid = {};
   int16_t origin = 0;
   uint32_t row_length = 1;
+  uint32_t panel_rows = 0;  // 0: no columns
   std::span<const int8_t> rows;
-  std::span<const int8_t> columns;  // none, or row_length of them
+  std::span<const int8_t> columns;  // row_length for each panel, of which the last may be shorter
 };
 
 std::vector<std::byte> WriteParams(const Params& params);
