@@ -88,11 +88,11 @@ class Writer {
 
 // Plans, cuts and writes one stream. Planes stand before the symbols, whose size is not known yet.
 void WriteStream(std::span<int16_t> indices, std::span<const int16_t> base, size_t elements,
-                 std::span<uint8_t> symbols, Writer& writer) {
+                 uint8_t zero_symbol, std::span<uint8_t> symbols, Writer& writer) {
   const Plan plan = PlanBlock(indices.first(elements), base.empty() ? base : base.first(elements));
   writer.Plan(plan);
   const MutableBytes planes = writer.Reserve(plan.shift * PlaneBytes(elements));
-  Split(indices, base, plan.prediction, plan.shift, elements, symbols, planes);
+  Split(indices, base, plan.prediction, plan.shift, zero_symbol, elements, symbols, planes);
   writer.Symbols(symbols.first(elements));
 }
 
@@ -166,14 +166,14 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, siz
   FillAnchors(frame.params, frame.first, anchors);
   Quantize(v, m, anchors, grid, work.kv.first(elements), work.ku.first(elements));
   if (!with_base.empty()) IndexV(frame.base_v, anchors, grid, base);
-  WriteStream(work.kv, with_base, elements, work.v_symbols, writer);
+  WriteStream(work.kv, with_base, elements, kZeroSymbol, work.v_symbols, writer);
 
   if (!with_base.empty()) {
     ReconstructV(work.kv.first(elements), anchors, grid,
                  std::as_writable_bytes(work.decoded_v.first(elements)), denominators);
     IndexM(frame.base_m, denominators, grid, base);
   }
-  WriteStream(work.ku, with_base, elements, work.u_symbols, writer);
+  WriteStream(work.ku, with_base, elements, kMiddle, work.u_symbols, writer);
 
   ForEscapes(work.v_symbols.first(elements), [&](size_t i) {
     writer.Copy(v.subspan(i * kFloat, kFloat));
@@ -216,7 +216,7 @@ Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, MutableBytes v, M
   if (u_leans) IndexM(frame.base_m, denominators, grid, base);
   Join(work.u_symbols, u_stream.planes, work.base, u_stream.plan.prediction, u_stream.plan.shift,
        elements, work.ku);
-  ReconstructM(work.ku.first(elements), denominators, grid, m);
+  ReconstructM(work.kv.first(elements), work.ku.first(elements), denominators, grid, m);
 
   if (!PatchEscapes(reader, v_symbols, u_symbols, v, m)) {
     return Corrupt("has the wrong number of escaped values");

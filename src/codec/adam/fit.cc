@@ -57,27 +57,28 @@ Prediction Line(std::span<const int16_t> indices, std::span<const int16_t> base)
   return {slope, RoundedRatio(rest, static_cast<double>(count), kMaxIndex)};
 }
 
-struct Magnitudes {
-  uint64_t sum = 0;
-  uint64_t count = 0;
-};
-
 Magnitudes Residuals(std::span<const int16_t> indices, std::span<const int16_t> base,
                      Prediction prediction) {
   Magnitudes magnitudes;
   ForSample(indices, [&](size_t i) {
     const int scaled = prediction.slope == 0 ? 0 : (base[i] * prediction.slope + (1 << 14)) >> 15;
-    magnitudes.sum += std::abs(indices[i] - scaled - prediction.offset);
-    ++magnitudes.count;
+    magnitudes.Add(std::abs(indices[i] - scaled - prediction.offset));
   });
   return magnitudes;
 }
 
 }  // namespace
 
-int ShiftFor(uint64_t sum_of_magnitudes, uint64_t count) {
+int ShiftFor(const Magnitudes& magnitudes) {
   int shift = 0;
-  while (shift < kMaxShift && sum_of_magnitudes >> shift >= 5 * count && count > 0) ++shift;
+  while (shift < kMaxShift && magnitudes.sum >> shift > 5 * magnitudes.count) ++shift;
+  // What fits no symbol takes 32 bits or more, one more low bit takes at most one of each.
+  const auto too_large = [&](int at) {
+    uint64_t escapes = 0;
+    for (int width = at + 8; width < 16; ++width) escapes += magnitudes.bits[width];
+    return escapes * 32 > magnitudes.count;
+  };
+  while (shift < kMaxShift && too_large(shift)) ++shift;
   return shift;
 }
 
@@ -93,7 +94,7 @@ Plan PlanBlock(std::span<const int16_t> indices, std::span<const int16_t> base) 
       magnitudes = with_base;
     }
   }
-  return {prediction, ShiftFor(magnitudes.sum, magnitudes.count)};
+  return {prediction, ShiftFor(magnitudes)};
 }
 
 }  // namespace bitsnap::adam

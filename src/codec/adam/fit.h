@@ -2,6 +2,8 @@
 // single IEEE operations, so that every CPU decides alike.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -18,8 +20,21 @@ struct Plan {
 // reading them, else the mean alone. Requires: `base` empty or as long as `indices`.
 Plan PlanBlock(std::span<const int16_t> indices, std::span<const int16_t> base);
 
-// Low bits of a residual of this mean magnitude that are noise: the symbols above them then have a
-// deviation of 3 to 6, and neither their table nor the bits' lost skew costs much.
-int ShiftFor(uint64_t sum_of_magnitudes, uint64_t count);
+// How large residuals are.
+struct Magnitudes {
+  uint64_t count = 0;
+  uint64_t sum = 0;
+  uint64_t bits[16] = {};  // residuals by the width of their magnitude
+
+  void Add(uint32_t magnitude) {
+    ++count;
+    sum += magnitude;
+    ++bits[std::min<int>(std::bit_width(magnitude), 15)];
+  }
+};
+
+// How many low bits are noise: the symbols above them then have a deviation of 3 to 6, and neither
+// their table nor the bits' lost skew costs much. More where many residuals fit no symbol else.
+int ShiftFor(const Magnitudes& magnitudes);
 
 }  // namespace bitsnap::adam

@@ -123,10 +123,12 @@ void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, cons
     const auto bits = hn::Or(hn::BitCast(di, v), hn::BitCast(di, m));
     const auto special = hn::IfThenElse(hn::Eq(bits, hn::Zero(di)), hn::Set(di, int32_t{kZero}),
                                         hn::Set(di, int32_t{kEscape}));
-    const auto v_result =
-        hn::IfThenElse(hn::RebindMask(di, known), hn::ConvertTo(di, v_index), special);
+    const auto with_index = hn::RebindMask(di, known);
+    const auto v_result = hn::IfThenElse(with_index, hn::ConvertTo(di, v_index), special);
+    const auto u_result =
+        hn::IfThenElse(with_index, hn::ConvertTo(di, u_index), hn::Set(di, int32_t{kZero}));
     StoreIndices(d, v_result, kv, i);
-    StoreIndices(d, hn::ConvertTo(di, u_index), ku, i);
+    StoreIndices(d, u_result, ku, i);
   });
 }
 
@@ -145,13 +147,17 @@ void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, c
   });
 }
 
-void ReconstructM(std::span<const int16_t> ku, std::span<const float> denominators,
-                  const Grid& grid, MutableBytes m) {
+void ReconstructM(std::span<const int16_t> kv, std::span<const int16_t> ku,
+                  std::span<const float> denominators, const Grid& grid, MutableBytes m) {
   ForEach(ku.size(), [&](auto d, size_t i) HWY_ATTR {
-    const auto u = hn::Mul(hn::ConvertTo(d, LoadIndices(d, ku, i)), hn::Set(d, grid.u_step));
+    const Signed<decltype(d)> di;
+    const auto k = LoadIndices(d, ku, i);
+    const auto u = hn::Mul(hn::ConvertTo(d, k), hn::Set(d, grid.u_step));
     const auto product = hn::Mul(u, hn::LoadU(d, denominators.data() + i));
     const auto tiny = hn::Lt(hn::Abs(product), hn::Set(d, kFlushBelow));
-    StoreFloats(d, hn::IfThenZeroElse(tiny, product), m, i);
+    const auto special =
+        hn::RebindMask(d, hn::Lt(LoadIndices(d, kv, i), hn::Set(di, int32_t{kZero + 1})));
+    StoreFloats(d, hn::IfThenZeroElse(hn::Or(tiny, special), product), m, i);
   });
 }
 
@@ -193,8 +199,8 @@ void LogV(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   });
 }
 
-UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
-                         const Grid& grid) {
+ErrorSums MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                       const Grid& grid) {
   alignas(64) std::array<float, kSums> error2{};
   alignas(64) std::array<float, kSums> norm2{};
   const Inverse inverse(grid);
@@ -212,7 +218,7 @@ UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::spa
     hn::StoreU(hn::Add(hn::LoadU(d, e), error_term), d, e);
     hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(place, place)), d, n);
   });
-  UpdateError sum;
+  ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {
     sum.error2 += error2[lane];
     sum.norm2 += norm2[lane];
@@ -244,9 +250,9 @@ void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, c
   HWY_DYNAMIC_DISPATCH(ReconstructV)(kv, anchors, grid, v, denominators);
 }
 
-void ReconstructM(std::span<const int16_t> ku, std::span<const float> denominators,
-                  const Grid& grid, MutableBytes m) {
-  HWY_DYNAMIC_DISPATCH(ReconstructM)(ku, denominators, grid, m);
+void ReconstructM(std::span<const int16_t> kv, std::span<const int16_t> ku,
+                  std::span<const float> denominators, const Grid& grid, MutableBytes m) {
+  HWY_DYNAMIC_DISPATCH(ReconstructM)(kv, ku, denominators, grid, m);
 }
 
 void IndexV(Bytes v, std::span<const float> anchors, const Grid& grid, std::span<int16_t> kv) {
@@ -261,8 +267,8 @@ void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs) {
   HWY_DYNAMIC_DISPATCH(LogV)(v, otherwise, logs);
 }
 
-UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
-                         const Grid& grid) {
+ErrorSums MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                       const Grid& grid) {
   return HWY_DYNAMIC_DISPATCH(MeasureError)(v, m, kv, ku, grid);
 }
 

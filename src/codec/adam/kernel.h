@@ -33,13 +33,13 @@ inline constexpr int kMaxIndex = 8191;
 inline constexpr int16_t kEscape = -32768;
 inline constexpr int16_t kZero = -32767;
 
-// A larger |u| is no Adam update (uninitialised memory, or m huge where v is tiny): escaped, so
-// that it sets no scale for the rest.
-inline constexpr float kMaxUpdate = 8;
+// A larger |u| is hardly an Adam update (with betas of 0.9 and 0.999 it stays below 3.2) but
+// uninitialised memory, or m huge where v is tiny: escaped, so that it sets no scale for the rest.
+inline constexpr float kMaxUpdate = 4;
 
 // v and m below are n floats, little-endian, at any alignment; all other spans hold n elements.
 
-// Indices of pairs, kv being kEscape or kZero (and ku 0) where they have none.
+// Indices of pairs; where they have none, kv is kEscape or kZero and ku is kZero.
 void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
               std::span<int16_t> kv, std::span<int16_t> ku);
 
@@ -47,9 +47,9 @@ void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
                   MutableBytes v, std::span<float> denominators);
 
-// m^ = ku * u_step * denominator; +0 where that is nearly denormal.
-void ReconstructM(std::span<const int16_t> ku, std::span<const float> denominators,
-                  const Grid& grid, MutableBytes m);
+// m^ = ku * u_step * denominator; +0 where that is nearly denormal and where kv is no index.
+void ReconstructM(std::span<const int16_t> kv, std::span<const int16_t> ku,
+                  std::span<const float> denominators, const Grid& grid, MutableBytes m);
 
 // Where the base's v or m would lie on the grids, rounded to the nearest: 0 where it has no index.
 void IndexV(Bytes v, std::span<const float> anchors, const Grid& grid, std::span<int16_t> kv);
@@ -61,17 +61,17 @@ void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 
 // Sums, over the pairs with an index, of (u - u^)^2 and u^2 with u = m / (sqrt(v) + eps), in units
 // of u_step^2. Element i is added to sum i % 16; then the 16 sums in order.
-struct UpdateError {
+struct ErrorSums {
   double error2 = 0;
   double norm2 = 0;
 };
 
-inline double RelativeError(const UpdateError& sums) {
+inline double RelativeError(const ErrorSums& sums) {
   return sums.norm2 > 0 ? std::sqrt(sums.error2 / sums.norm2) : 0;
 }
 
 // Requires: at most 2^16 pairs, or the sums lose precision.
-UpdateError MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
-                         const Grid& grid);
+ErrorSums MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                       const Grid& grid);
 
 }  // namespace bitsnap::adam

@@ -47,7 +47,7 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     const float m = Load(m_bytes, i);
     const bool zero = std::bit_cast<uint32_t>(v) == 0 && std::bit_cast<uint32_t>(m) == 0;
     kv[i] = zero ? kZero : kEscape;
-    ku[i] = 0;
+    ku[i] = kZero;
     if (!IsNormal(v)) continue;
     const float v_place = (Log2(v) - anchors[i]) * (1.0f / grid.v_step);
     if (!InRange(v_place)) continue;
@@ -71,11 +71,11 @@ void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors
   }
 }
 
-void ReconstructMRef(std::span<const int16_t> ku, std::span<const float> denominators,
-                     const Grid& grid, MutableBytes m) {
+void ReconstructMRef(std::span<const int16_t> kv, std::span<const int16_t> ku,
+                     std::span<const float> denominators, const Grid& grid, MutableBytes m) {
   for (size_t i = 0; i < ku.size(); ++i) {
     const float product = static_cast<float>(ku[i]) * grid.u_step * denominators[i];
-    Store(std::abs(product) < kFlushBelow ? 0.0f : product, m, i);
+    Store(!IsIndex(kv[i]) || std::abs(product) < kFlushBelow ? 0.0f : product, m, i);
   }
 }
 
@@ -103,8 +103,8 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   }
 }
 
-UpdateError MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
-                            std::span<const int16_t> ku, const Grid& grid) {
+ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
+                          std::span<const int16_t> ku, const Grid& grid) {
   std::array<float, kSums> error2{};
   std::array<float, kSums> norm2{};
   for (size_t i = 0; i < kv.size(); ++i) {
@@ -114,7 +114,7 @@ UpdateError MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
     error2[i % kSums] += error * error;
     norm2[i % kSums] += place * place;
   }
-  UpdateError sum;
+  ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {
     sum.error2 += error2[lane];
     sum.norm2 += norm2[lane];
@@ -123,14 +123,17 @@ UpdateError MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
 }
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-              int shift, size_t elements, std::span<uint8_t> symbols, MutableBytes planes) {
+              int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
+              MutableBytes planes) {
   std::ranges::fill(planes, std::byte{0});
   for (size_t i = 0; i < elements; ++i) {
     const int residual = indices[i] - Predict(base, i, prediction);
     const int symbol = (residual >> shift) + kMiddle;
     const bool special = !IsIndex(indices[i]);
     if (!special && (symbol <= kZeroSymbol || symbol > 255)) indices[i] = kEscape;
-    symbols[i] = static_cast<uint8_t>(IsIndex(indices[i]) ? symbol : indices[i] - kEscape);
+    symbols[i] = static_cast<uint8_t>(symbol);
+    if (indices[i] == kEscape) symbols[i] = kEscapeSymbol;
+    if (indices[i] == kZero) symbols[i] = zero_symbol;
     for (int b = 0; b < shift; ++b) {
       const std::byte bit{static_cast<uint8_t>((residual >> b & 1) << (i % 8))};
       planes[b * PlaneBytes(elements) + i / 8] |= bit;

@@ -10,17 +10,18 @@ void QuantizeRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& g
                  std::span<int16_t> kv, std::span<int16_t> ku);
 void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
                      MutableBytes v, std::span<float> denominators);
-void ReconstructMRef(std::span<const int16_t> ku, std::span<const float> denominators,
-                     const Grid& grid, MutableBytes m);
+void ReconstructMRef(std::span<const int16_t> kv, std::span<const int16_t> ku,
+                     std::span<const float> denominators, const Grid& grid, MutableBytes m);
 void IndexVRef(Bytes v, std::span<const float> anchors, const Grid& grid, std::span<int16_t> kv);
 void IndexMRef(Bytes m, std::span<const float> denominators, const Grid& grid,
                std::span<int16_t> ku);
 void LogVRef(Bytes v, int16_t otherwise, std::span<int16_t> logs);
-UpdateError MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
-                            std::span<const int16_t> ku, const Grid& grid);
+ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
+                          std::span<const int16_t> ku, const Grid& grid);
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-              int shift, size_t elements, std::span<uint8_t> symbols, MutableBytes planes);
+              int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
+              MutableBytes planes);
 void JoinRef(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
              Prediction prediction, int shift, size_t elements, std::span<int16_t> indices);
 

@@ -155,7 +155,7 @@ double MeasureAll(const AdamTensor& tensor, const Params& params) {
   constexpr size_t kTile = 8192;
   std::vector<float> anchors(kTile);
   std::vector<int16_t> kv(kTile), ku(kTile);
-  UpdateError sums;
+  ErrorSums sums;
   const size_t elements = tensor.v.size() / sizeof(float);
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
@@ -165,7 +165,7 @@ double MeasureAll(const AdamTensor& tensor, const Params& params) {
     const auto tile_ku = std::span(ku).first(count);
     FillAnchors(params, first, std::span(anchors).first(count));
     Quantize(v, m, std::span(anchors).first(count), params.grid, tile_kv, tile_ku);
-    const UpdateError part = MeasureError(v, m, tile_kv, tile_ku, params.grid);
+    const ErrorSums part = MeasureError(v, m, tile_kv, tile_ku, params.grid);
     sums.error2 += part.error2;
     sums.norm2 += part.norm2;
   }

@@ -30,7 +30,8 @@ HWY_INLINE size_t GroupBytes(size_t group, size_t plane_bytes) {
 }
 
 void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-           int shift, size_t elements, std::span<uint8_t> symbols, MutableBytes planes) {
+           int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
+           MutableBytes planes) {
   const D d;
   const hn::Rebind<uint8_t, D> d8;
   const int16_t* from = prediction.slope == 0 ? nullptr : base.data();
@@ -46,7 +47,9 @@ void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction
       const auto fits = hn::And(hn::Gt(high, hn::Set(d, int16_t{kZeroSymbol - kMiddle})),
                                 hn::Lt(high, hn::Set(d, int16_t{256 - kMiddle})));
       const V ordinary = hn::IfThenElseZero(fits, hn::Add(high, hn::Set(d, int16_t{kMiddle})));
-      const V symbol = hn::IfThenElse(special, hn::Sub(k, hn::Set(d, kEscape)), ordinary);
+      const auto zero = hn::Eq(k, hn::Set(d, kZero));
+      const V symbol = hn::IfThenElse(zero, hn::Set(d, int16_t{zero_symbol}),
+                                      hn::IfThenElseZero(hn::Not(special), ordinary));
       hn::StoreU(hn::DemoteTo(d8, symbol), d8, symbols.data() + i);
       hn::StoreU(hn::IfThenElse(hn::Or(special, fits), k, hn::Set(d, kEscape)), d,
                  indices.data() + i);
@@ -107,8 +110,10 @@ HWY_EXPORT(Split);
 HWY_EXPORT(Join);
 
 void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-           int shift, size_t elements, std::span<uint8_t> symbols, MutableBytes planes) {
-  HWY_DYNAMIC_DISPATCH(Split)(indices, base, prediction, shift, elements, symbols, planes);
+           int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
+           MutableBytes planes) {
+  HWY_DYNAMIC_DISPATCH(Split)
+  (indices, base, prediction, shift, zero_symbol, elements, symbols, planes);
 }
 
 void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,

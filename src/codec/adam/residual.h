@@ -34,7 +34,8 @@ inline size_t PlaneBytes(size_t elements) { return (elements + 7) / 8; }
 // kGroup, at least `elements`; 0 <= shift <= kMaxShift; planes.size() == shift *
 // PlaneBytes(elements).
 void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-           int shift, size_t elements, std::span<uint8_t> symbols, MutableBytes planes);
+           int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
+           MutableBytes planes);
 
 // The inverse: kEscapeSymbol gives kEscape, kZeroSymbol kZero. Takes any symbols, planes and
 // prediction; sums wrap modulo 2^16. Requires: as for Split.

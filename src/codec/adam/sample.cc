@@ -16,20 +16,19 @@ constexpr size_t kMax = 65536;  // what MeasureError takes at once
 // What rANS and bit planes make of indices, escapes included, in bits an element.
 double EstimateBits(std::span<const int16_t> indices) {
   constexpr double kEscapeBits = 64;
-  uint64_t sum = 0, count = 0;
+  Magnitudes magnitudes;
   for (int16_t k : indices) {
-    if (k <= kZero) continue;
-    sum += std::abs(k);
-    ++count;
+    if (k > kZero) magnitudes.Add(std::abs(k));
   }
-  const int shift = ShiftFor(sum, count);
+  const int shift = ShiftFor(magnitudes);
   uint32_t histogram[256] = {};
   for (int16_t k : indices) {
     const int symbol = k <= kZero ? k - kEscape : (k >> shift) + kMiddle;
     ++histogram[symbol < 0 || symbol > 255 ? kEscapeSymbol : symbol];
   }
   const auto total = static_cast<double>(indices.size());
-  double bits = histogram[kEscapeSymbol] * kEscapeBits + static_cast<double>(count) * shift;
+  double bits =
+      histogram[kEscapeSymbol] * kEscapeBits + static_cast<double>(magnitudes.count) * shift;
   for (uint32_t n : histogram) {
     if (n > 0) bits += n * double{Log2(static_cast<float>(total / n))};
   }
@@ -70,7 +69,7 @@ void Sample::SetAnchors(const Params& params) {
 
 double Sample::Error(const Grid& grid) {
   Quantize(v_, m_, anchors_, grid, kv_, ku_);
-  const UpdateError sums = MeasureError(v_, m_, kv_, ku_, grid);
+  const ErrorSums sums = MeasureError(v_, m_, kv_, ku_, grid);
   return RelativeError(sums);
 }
 

@@ -1,0 +1,339 @@
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "codec/adam/pairs.h"
+#include "codec/adam/params.h"
+#include "tests/support/simd_targets.h"
+
+namespace bitsnap::adam {
+namespace {
+
+using namespace test;  // pairs
+using Limits = std::numeric_limits<float>;
+
+constexpr double kBounds[] = {0.0025, 0.012, 0.05, 0.35};
+
+struct Named {
+  const char* name;
+  std::function<Pair()> make;
+};
+
+Pair Map(Pair pair, const std::function<void(size_t, float&, float&)>& change) {
+  for (size_t i = 0; i < pair.size(); ++i) change(i, pair.v[i], pair.m[i]);
+  return pair;
+}
+
+Pair Flat(Pair pair) {
+  pair.row_words = pair.size();
+  return pair;
+}
+
+const Named kTensors[] = {
+    {"trained", [] { return Trained(300, 200, 1); }},
+    {"trained, flat", [] { return Flat(Trained(100, 777, 2)); }},
+    {"trained, several blocks", [] { return Trained(160, 1024, 3); }},
+    {"one element", [] { return Trained(1, 1, 4); }},
+    {"three elements", [] { return Trained(1, 3, 5); }},
+    {"narrow", [] { return Trained(5000, 3, 6); }},
+    {"constant rows",
+     [] {
+       return Map(Trained(64, 256, 7), [](size_t i, float& v, float& m) {
+         v = 1e-8f * static_cast<float>(1 + i / 256);
+         m = 1e-5f * static_cast<float>(i / 256);
+       });
+     }},
+    {"all the same",
+     [] {
+       return Map(Trained(64, 64, 8), [](size_t, float& v, float& m) {
+         v = 3e-9f;
+         m = 1e-6f;
+       });
+     }},
+    {"v over 60 orders of magnitude",
+     [] {
+       std::mt19937 random(9);
+       return Map(Trained(100, 300, 9), [&](size_t, float& v, float& m) {
+         const float scale = std::exp2(static_cast<float>(random() % 200) - 70);
+         v *= scale;
+         m *= std::sqrt(scale);
+       });
+     }},
+    {"m huge where v is tiny",
+     [] {
+       return Map(Trained(100, 300, 10), [](size_t i, float& v, float& m) {
+         if (i % 37 == 0) v = 1e-35f, m = 1e30f;
+       });
+     }},
+    {"eps above the root of v",
+     [] {
+       return Map(Trained(100, 300, 11), [](size_t, float& v, float& m) {
+         v *= 1e-12f;
+         m *= 1e-6f;
+       });
+     }},
+    {"idle: m decayed to almost nothing",
+     [] { return Map(Trained(100, 300, 12), [](size_t, float&, float& m) { m *= 1e-15f; }); }},
+    {"mostly zeros",
+     [] {
+       return Map(Trained(512, 256, 13), [](size_t i, float& v, float& m) {
+         if (i / 256 % 50 != 0) v = m = 0;
+       });
+     }},
+    {"one pair in a sea of zeros",
+     [] {
+       return Map(Trained(512, 256, 14), [](size_t i, float& v, float& m) {
+         if (i != 70001) v = m = 0;
+       });
+     }},
+    {"m all zero",
+     [] { return Map(Trained(100, 100, 15), [](size_t, float&, float& m) { m = 0; }); }},
+    {"heavy tails",
+     [] {
+       std::mt19937 random(16);
+       std::cauchy_distribution<float> cauchy;
+       return Map(Trained(200, 200, 16), [&](size_t, float&, float& m) { m *= cauchy(random); });
+     }},
+};
+
+TEST(Adam, ErrorStaysWithinTheBound) {
+  for (const Named& tensor : kTensors) {
+    const Pair pair = tensor.make();
+    const Pair base = Later(pair, 99);
+    for (double bound : kBounds) {
+      SCOPED_TRACE(testing::Message() << tensor.name << ", bound " << bound);
+      const auto coded = Encode(pair, nullptr, bound);
+      ASSERT_TRUE(coded);
+      const Pair decoded = Decode(*coded, pair, nullptr);
+      EXPECT_LE(UpdateError(pair, decoded), bound * 1.0001);
+      EXPECT_LE(UpdateError(pair, decoded), coded->error * 1.001);
+
+      // The base changes how indices are coded, and so which of them do not fit and are kept
+      // exactly, but not the grids.
+      const auto delta = Encode(pair, &base, bound);
+      ASSERT_TRUE(delta);
+      EXPECT_EQ(delta->params, coded->params);
+      EXPECT_LE(UpdateError(pair, Decode(*delta, pair, &base)), coded->error * 1.001);
+    }
+  }
+}
+
+TEST(Adam, MeasuresTheErrorThatItMakes) {
+  const Pair pair = Trained(300, 200, 17);
+  for (double bound : kBounds) {
+    const auto coded = Encode(pair, nullptr, bound);
+    EXPECT_NEAR(UpdateError(pair, Decode(*coded, pair, nullptr)), coded->error, bound * 1e-3);
+    EXPECT_GT(coded->error, 0.98 * bound);
+  }
+}
+
+TEST(Adam, SpendsTheBitsThatItShould) {
+  const Pair pair = Trained(1024, 256, 20);
+  const Pair base = Later(pair, 21);
+  // At 0.012: log2 v is normal with a deviation of 0.5 on a grid of 0.085, which takes 4.6 bits; u
+  // with one of 0.23 on a grid of 1/150, 7.1 bits.
+  const double bits[] = {16.3, 11.8, 7.7, 2.3};
+  for (size_t i = 0; i < 4; ++i) {
+    SCOPED_TRACE(kBounds[i]);
+    const auto coded = Encode(pair, nullptr, kBounds[i]);
+    EXPECT_NEAR(static_cast<double>(coded->bytes() * 8) / static_cast<double>(pair.size()), bits[i],
+                0.3);
+    EXPECT_LT(Encode(pair, &base, kBounds[i])->bytes(), coded->bytes());
+  }
+}
+
+bool SameBits(float a, float b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+
+TEST(Adam, KeepsExactlyWhatHasNoLogarithm) {
+  const float kNaN = std::bit_cast<float>(0x7fc12345u);
+  const float specials[][2] = {{0.0f, 0.0f},
+                               {0.0f, 1e-5f},
+                               {0.0f, -0.0f},
+                               {-0.0f, 0.0f},
+                               {-1e-9f, 1e-5f},
+                               {kNaN, 1e-5f},
+                               {1e-9f, kNaN},
+                               {Limits::infinity(), 1},
+                               {1e-9f, -Limits::infinity()},
+                               {1e-40f, 1e-20f},
+                               {Limits::denorm_min(), 0},
+                               {Limits::max(), 1},
+                               {1e-9f, Limits::max()}};
+  Pair pair = Trained(256, 200, 30);
+  for (size_t i = 0; i < pair.size(); i += 11) {
+    const auto& special = specials[i % std::size(specials)];
+    pair.v[i] = special[0];
+    pair.m[i] = special[1];
+  }
+  const Pair base = Later(pair, 31);
+  for (double bound : kBounds) {
+    const auto coded = Encode(pair, &base, bound);
+    ASSERT_TRUE(coded);
+    const Pair decoded = Decode(*coded, pair, &base);
+    for (size_t i = 0; i < pair.size(); i += 11) {
+      EXPECT_TRUE(SameBits(pair.v[i], decoded.v[i]) && SameBits(pair.m[i], decoded.m[i]))
+          << pair.v[i] << ", " << pair.m[i] << " came back as " << decoded.v[i] << ", "
+          << decoded.m[i];
+    }
+    EXPECT_LE(UpdateError(pair, decoded), bound * 1.0001);
+  }
+}
+
+TEST(Adam, ZerosCostNextToNothing) {
+  const Pair zeros = Map(Trained(512, 512, 40), [](size_t, float& v, float& m) { v = m = 0; });
+  const auto coded = Encode(zeros, nullptr, 0.012);
+  ASSERT_TRUE(coded);
+  EXPECT_LT(coded->bytes(), 50 + 20 * coded->blocks.size());
+  EXPECT_EQ(coded->error, 0);
+}
+
+TEST(Adam, PaddingNeitherCostsMuchMoreThanRawNorCoarsensTheRest) {
+  for (size_t padding : {2000, 40000, 100000}) {
+    const Pair good = Flat(Trained(400, 250, 50));
+    const Pair garbage = Garbage(padding, 51);
+    Pair pair = good;
+    pair.v.insert(pair.v.end(), garbage.v.begin(), garbage.v.end());
+    pair.m.insert(pair.m.end(), garbage.m.begin(), garbage.m.end());
+    pair.row_words = pair.size();
+    for (double bound : kBounds) {
+      SCOPED_TRACE(testing::Message() << padding << " of padding, bound " << bound);
+      const auto clean = Encode(good, nullptr, bound);
+      const auto coded = Encode(pair, nullptr, bound);
+      ASSERT_TRUE(coded);
+      EXPECT_LT(coded->bytes(), clean->bytes() + padding * 83 / 10 + 2000);
+      Pair decoded = Decode(*coded, pair, nullptr);
+      decoded.v.resize(good.size());
+      decoded.m.resize(good.size());
+      EXPECT_LT(UpdateError(good, decoded), 1.5 * bound);
+    }
+  }
+}
+
+TEST(Adam, RefusesWhatItCannotServe) {
+  const Pair pair = Trained(100, 100, 60);
+  const auto all = [&](float v, float m) {
+    return Map(pair, [=](size_t, float& to_v, float& to_m) { to_v = v, to_m = m; });
+  };
+  EXPECT_FALSE(Encode(pair, nullptr, 0));
+  EXPECT_FALSE(Encode(pair, nullptr, -1));
+  EXPECT_FALSE(Encode(pair, nullptr, std::nan("")));
+  EXPECT_FALSE(Encode(all(Limits::quiet_NaN(), Limits::quiet_NaN()), nullptr, 0.012));
+  EXPECT_FALSE(Encode(all(1e-9f, Limits::infinity()), nullptr, 0.012));
+  EXPECT_FALSE(Encode(all(-1, 1), nullptr, 0.012));
+  EXPECT_FALSE(Encode(all(1e-41f, 1e-30f), nullptr, 0.012));
+  EXPECT_FALSE(Encode(Garbage(10000, 61), nullptr, 0.012));
+}
+
+TEST(Adam, LeansOnAnyBase) {
+  const Pair pair = Trained(200, 200, 70);
+  const Pair bases[] = {pair, Garbage(pair.size(), 71),
+                        Map(pair, [](size_t, float& v, float& m) { v = m = Limits::quiet_NaN(); })};
+  for (const Pair& base : bases) {
+    const auto coded = Encode(pair, &base, 0.012);
+    const Pair decoded = Decode(*coded, pair, &base);
+    EXPECT_LE(UpdateError(pair, decoded), 0.012001);
+    EXPECT_LE(coded->bytes(), Encode(pair, nullptr, 0.012)->bytes() + 16);
+  }
+  EXPECT_LT(Encode(pair, &pair, 0.012)->bytes(), pair.size() / 20);
+}
+
+TEST(Adam, EqualBytesOnEverySimdTarget) {
+  for (const Named& tensor : kTensors) {
+    const Pair pair = tensor.make();
+    const Pair base = Later(pair, 80);
+    for (double bound : {0.012, 0.35}) {
+      SCOPED_TRACE(testing::Message() << tensor.name << ", bound " << bound);
+      const auto coded = Encode(pair, &base, bound);
+      const Pair decoded = Decode(*coded, pair, &base);
+      bitsnap::test::ForEachSimdTarget([&](const char* target) {
+        SCOPED_TRACE(target);
+        EXPECT_EQ(Encode(pair, &base, bound), coded);
+        const Pair again = Decode(*coded, pair, &base);
+        EXPECT_EQ(again.v, decoded.v);
+        EXPECT_EQ(again.m, decoded.m);
+      });
+    }
+  }
+}
+
+// Whatever the params are, the decoder gives bytes or kCorrupt.
+TEST(Adam, SurvivesHostileParams) {
+  const Pair pair = Trained(64, 64, 90);
+  const auto coded = Encode(pair, nullptr, 0.012);
+  ASSERT_TRUE(ReadParams(coded->params)->panel_rows > 0);
+  Scratch scratch;
+  std::vector<std::byte> out(2 * pair.size() * sizeof(float));
+  const auto decode = [&](std::vector<std::byte> params, uint64_t first) {
+    params.shrink_to_fit();  // for the address sanitizer
+    BlockContext context{DType::kF32, out.size()};
+    context.params = params;
+    context.first_word = first;
+    context.row_words = pair.row_words;
+    const auto done = AdamCodec().Decode(context, coded->blocks[0], out, scratch);
+    EXPECT_TRUE(done || done.error().kind == ErrorKind::kCorrupt);
+    return done.has_value();
+  };
+  EXPECT_TRUE(decode(coded->params, 0));
+  for (size_t size = 0; size < coded->params.size(); ++size) {
+    EXPECT_FALSE(decode({coded->params.begin(), coded->params.begin() + size}, 0));
+  }
+  auto longer = coded->params;
+  longer.push_back(std::byte{0});
+  EXPECT_FALSE(decode(longer, 0));
+  for (size_t at = 0; at < coded->params.size(); ++at) {
+    for (int flip = 1; flip < 256; ++flip) {
+      auto params = coded->params;
+      params[at] ^= std::byte(flip);
+      decode(params, 0);
+    }
+  }
+  // A block that lies where the params have no row.
+  for (uint64_t first : {uint64_t{1}, uint64_t{4096}, uint64_t{1} << 40, UINT64_MAX}) {
+    EXPECT_FALSE(decode(coded->params, first));
+  }
+}
+
+TEST(AdamParams, ChecksEveryField) {
+  const std::vector<int8_t> rows = {1, 2, 3}, columns = {4, 5, 6, 7};
+  const Params good{{0.1f, 0.2f, 1e-8f}, -100, 2, 2, rows, columns};
+  const auto reads = [](const Params& params) {
+    return ReadParams(WriteParams(params)).has_value();
+  };
+  EXPECT_TRUE(reads(good));
+  const auto changed = [&](auto change) {
+    Params params = good;
+    change(params);
+    return params;
+  };
+  for (float step : {0.0f, -1.0f, 1e-31f, 1025.0f, Limits::infinity(), Limits::quiet_NaN()}) {
+    EXPECT_FALSE(reads(changed([=](Params& p) { p.grid.v_step = step; })));
+    EXPECT_FALSE(reads(changed([=](Params& p) { p.grid.u_step = step; })));
+  }
+  for (float eps : {-1e-8f, 1e-37f, 1e30f, Limits::infinity(), Limits::quiet_NaN()}) {
+    EXPECT_FALSE(reads(changed([=](Params& p) { p.grid.eps = eps; })));
+  }
+  EXPECT_TRUE(reads(changed([](Params& p) { p.grid.eps = 0; })));
+  EXPECT_FALSE(reads(changed([](Params& p) { p.origin = 1009; })));
+  EXPECT_FALSE(reads(changed([](Params& p) { p.origin = -32768; })));
+  EXPECT_FALSE(reads(changed([](Params& p) { p.row_length = 0; })));
+  EXPECT_FALSE(reads(changed([](Params& p) { p.row_length = UINT32_MAX; })));
+  EXPECT_FALSE(reads(changed([](Params& p) { p.panel_rows = 1; })));
+  EXPECT_FALSE(reads(changed([](Params& p) { p.rows = {}; })));
+  EXPECT_FALSE(reads(changed([](Params& p) { p.columns = {}; })));
+  EXPECT_TRUE(reads(changed([](Params& p) { p.columns = {}, p.panel_rows = 0; })));
+  EXPECT_TRUE(Covers(good, 6));
+  EXPECT_FALSE(Covers(good, 7));
+  // Row 2 begins the second panel.
+  float anchors[2];
+  FillAnchors(good, 4, anchors);
+  EXPECT_EQ(anchors[0], (-100 + 3 + 6) / 8.0f);
+  EXPECT_EQ(anchors[1], (-100 + 3 + 7) / 8.0f);
+}
+
+}  // namespace
+}  // namespace bitsnap::adam

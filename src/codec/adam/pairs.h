@@ -1,0 +1,49 @@
+// Pairs to try the codec on, and the way through it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "codec/adam/codec.h"
+
+namespace bitsnap::adam::test {
+
+struct Pair {
+  std::vector<float> v, m;
+  uint64_t row_words = 0;
+
+  size_t size() const { return v.size(); }
+  Bytes v_bytes() const { return std::as_bytes(std::span(v)); }
+  Bytes m_bytes() const { return std::as_bytes(std::span(m)); }
+};
+
+inline constexpr double kEps = 1e-8;
+
+// As training leaves them: rows and columns of different gradients, u near normal.
+Pair Trained(size_t rows, size_t columns, uint32_t seed);
+
+// The same ten steps later.
+Pair Later(const Pair& pair, uint32_t seed);
+
+// Every bit random: memory that nobody wrote.
+Pair Garbage(size_t elements, uint32_t seed);
+
+// ||u - u^|| / ||u|| in doubles, over the pairs whose v or m changed.
+double UpdateError(const Pair& pair, const Pair& decoded);
+
+struct Coded {
+  std::vector<std::byte> params;
+  double error = 0;  // as measured by the codec
+  std::vector<std::vector<std::byte>> blocks;
+
+  size_t bytes() const;
+  bool operator==(const Coded&) const = default;
+};
+
+// Nullopt where the codec refuses. Blocks that it refuses fail the test.
+std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound);
+Pair Decode(const Coded& coded, const Pair& shape, const Pair* base);
+
+}  // namespace bitsnap::adam::test
