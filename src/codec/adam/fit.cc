@@ -9,13 +9,14 @@
 namespace bitsnap::adam {
 namespace {
 
-// Every fourth group is enough, and quick.
-constexpr size_t kStride = 4 * kGroup;
+// So many groups are enough, and quick.
+constexpr size_t kGroups = 48;
 
 // Calls body(i) for the elements looked at that have an index.
 template <class Body>
 void ForSample(std::span<const int16_t> indices, Body body) {
-  for (size_t first = 0; first < indices.size(); first += kStride) {
+  const size_t stride = std::max<size_t>(1, indices.size() / (kGroups * kGroup)) * kGroup;
+  for (size_t first = 0; first < indices.size(); first += stride) {
     const size_t end = std::min(first + kGroup, indices.size());
     for (size_t i = first; i < end; ++i) {
       if (indices[i] > kZero) body(i);

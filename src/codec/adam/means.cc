@@ -10,7 +10,7 @@ namespace {
 
 // What an average is taken of is at most about this many values: its error is then far below the
 // spread of what it predicts.
-constexpr size_t kEnough = 512;
+constexpr size_t kEnough = 256;
 constexpr size_t kRun = 64;
 
 constexpr uint32_t kMinPanel = 64;

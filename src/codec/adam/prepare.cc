@@ -15,6 +15,12 @@ namespace {
 // Beyond, a single v could be off by more than a factor of two, whatever the mean error is.
 constexpr double kMaxVStep = 2;
 
+// Shares of the bound that the search aims at and that is not worth another pass to come closer.
+constexpr double kAim = 0.994, kNearEnough = 0.985;
+
+// Pairs to choose means and grids on, and to fit them more closely.
+constexpr size_t kSmallSample = 8192, kLargeSample = 65536;
+
 // Lossless coding of a pair takes about 54 bits.
 constexpr double kPayingBits = 50;
 
@@ -107,7 +113,7 @@ Means ChooseMeans(const AdamTensor& tensor, double v_step, Sample& sample) {
 // The step of u that makes the sample's error `bound`, given that of v; 0 when there is none.
 double FitUStep(Sample& sample, double bound, double v_step, double rms, float eps) {
   double low = 0, high = 8 * bound * rms;
-  double step = high / 4;
+  double step = 2.45 * bound * rms;  // half of the squared error, if all is even
   for (int round = 0; round < 8; ++round) {
     const double error = sample.Error({static_cast<float>(v_step), static_cast<float>(step), eps});
     if (error <= bound) low = step;
@@ -123,17 +129,25 @@ double FitUStep(Sample& sample, double bound, double v_step, double rms, float e
   return low;
 }
 
-// The grids that take the fewest bits of the sample within the bound; u_step 0 when none does.
-Grid Search(Sample& sample, double bound, float eps, double& bits) {
+struct Found {
+  Grid grid;
+  double bits;  // a pair
+};
+
+// The grids that take the fewest bits of the sample within the bound.
+std::optional<Found> Search(Sample& sample, double bound, double rms, float eps) {
   const double even = EvenVStep(bound);
-  const double rms = sample.UpdateRms();
-  if (rms == 0) {
-    const Grid grid{static_cast<float>(even), 1, eps};
+  std::optional<Found> best;
+  const auto consider = [&](double v_step, double u_step) {
+    const Grid grid{static_cast<float>(v_step), static_cast<float>(u_step), eps};
     const auto trial = sample.Try(grid);
-    bits = trial.v_bits + trial.u_bits;
-    return grid;
+    const double bits = trial.v_bits + trial.u_bits;
+    if (!best || bits < best->bits) best = {grid, bits};
+  };
+  if (rms == 0) {
+    consider(even, 1);
+    return best;
   }
-  Grid best{0, 0, eps};
   // Where both grids are fine, half of the squared error each is best; where they are coarse, v may
   // cost nearly nothing.
   const bool fine = bound < 0.03;
@@ -141,12 +155,7 @@ Grid Search(Sample& sample, double bound, float eps, double& bits) {
     const double v_step = even * factor;
     if (v_step > kMaxVStep || (fine && factor != 1)) continue;
     const double u_step = FitUStep(sample, bound, v_step, rms, eps);
-    if (u_step == 0) continue;
-    const Grid grid{static_cast<float>(v_step), static_cast<float>(u_step), eps};
-    const auto trial = sample.Try(grid);
-    if (best.u_step != 0 && trial.v_bits + trial.u_bits >= bits) continue;
-    bits = trial.v_bits + trial.u_bits;
-    best = grid;
+    if (u_step != 0) consider(v_step, u_step);
   }
   return best;
 }
@@ -175,7 +184,6 @@ double MeasureAll(const AdamTensor& tensor, const Params& params) {
 // Scales the grids until the whole tensor's error is a little below the bound. Returns that error;
 // nullopt when it stays above.
 std::optional<double> Settle(const AdamTensor& tensor, double bound, Params& params) {
-  constexpr double kAim = 0.996, kNearEnough = 0.985;
   constexpr int kRounds = 8;
   for (int round = 0; round < kRounds; ++round) {
     const double error = MeasureAll(tensor, params);
@@ -193,11 +201,21 @@ std::optional<double> Settle(const AdamTensor& tensor, double bound, Params& par
 
 std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps) {
   if (tensor.v.empty() || !(bound > 0) || !(bound < 1)) return std::nullopt;
-  Sample sample(tensor.v, tensor.m, static_cast<float>(eps));
-  const Means means = ChooseMeans(tensor, EvenVStep(bound), sample);
-  double bits = 0;
-  Params params = means.View(Search(sample, bound, static_cast<float>(eps), bits));
-  if (params.grid.u_step == 0 || bits > kPayingBits) return std::nullopt;
+  const auto float_eps = static_cast<float>(eps);
+  const size_t elements = tensor.v.size() / sizeof(float);
+  Sample small(tensor.v, tensor.m, float_eps, kSmallSample);
+  const Means means = ChooseMeans(tensor, EvenVStep(bound), small);
+  const double rms = small.UpdateRms();
+  auto found = Search(small, kAim * bound, rms, float_eps);
+  if (!found || found->bits > kPayingBits) return std::nullopt;
+
+  if (rms > 0 && elements > small.size()) {
+    Sample large(tensor.v, tensor.m, float_eps, std::min(elements / 8, kLargeSample));
+    large.SetAnchors(means.View({}));
+    const double step = FitUStep(large, kAim * bound, found->grid.v_step, rms, float_eps);
+    if (step > 0) found->grid.u_step = static_cast<float>(step);
+  }
+  Params params = means.View(found->grid);
   const std::optional<double> error = Settle(tensor, bound, params);
   std::vector<std::byte> bytes = WriteParams(params);
   if (!error || !ReadParams(bytes)) return std::nullopt;

@@ -10,8 +10,6 @@ namespace bitsnap::adam {
 namespace {
 
 constexpr size_t kRun = 64;
-constexpr size_t kMin = 8192;
-constexpr size_t kMax = 65536;  // what MeasureError takes at once
 
 // What rANS and bit planes make of indices, escapes included, in bits an element.
 double EstimateBits(std::span<const int16_t> indices) {
@@ -37,11 +35,10 @@ double EstimateBits(std::span<const int16_t> indices) {
 
 }  // namespace
 
-Sample::Sample(Bytes v, Bytes m, float eps) : eps_(eps) {
+Sample::Sample(Bytes v, Bytes m, float eps, size_t wanted) : eps_(eps) {
   const size_t elements = v.size() / sizeof(float);
-  const size_t wanted = std::min(elements, std::clamp(elements / 32, kMin, kMax));
-  const size_t count = (wanted + kRun - 1) / kRun;
   const size_t all = (elements + kRun - 1) / kRun;
+  const size_t count = std::min(all, wanted / kRun);
   for (size_t r = 0; r < count; ++r) {
     const uint64_t first = all * r / count * kRun;
     runs_.push_back(first);

@@ -11,8 +11,8 @@ namespace bitsnap::adam {
 
 class Sample {
  public:
-  // Runs of 64 pairs, spread evenly.
-  Sample(Bytes v, Bytes m, float eps);
+  // About `wanted` pairs at most, in runs of 64 spread evenly.
+  Sample(Bytes v, Bytes m, float eps, size_t wanted);
 
   size_t size() const { return logs_.size(); }
   std::span<const int16_t> logs() const { return logs_; }  // of LogV, kNoLog where there is none
