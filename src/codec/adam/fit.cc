@@ -10,7 +10,7 @@ namespace bitsnap::adam {
 namespace {
 
 // So many groups are enough, and quick.
-constexpr size_t kGroups = 48;
+constexpr size_t kGroups = 32;
 
 // Calls body(i) for the elements looked at that have an index.
 template <class Body>

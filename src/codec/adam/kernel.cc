@@ -45,8 +45,8 @@ HWY_INLINE hn::VFromD<D> Log2(D d, hn::VFromD<D> x) {
   const auto exponent = hn::ShiftRight<23>(hn::Sub(bits, hn::Set(di, kSqrtHalfBits)));
   const auto one_plus_t = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<23>(exponent)));
   const auto t = hn::Sub(one_plus_t, hn::Set(d, 1.0f));
-  auto p = hn::Set(d, kLog2[6]);
-  for (int k = 5; k >= 0; --k) p = hn::Add(hn::Mul(p, t), hn::Set(d, kLog2[k]));
+  auto p = hn::Set(d, kLog2[5]);
+  for (int k = 4; k >= 0; --k) p = hn::Add(hn::Mul(p, t), hn::Set(d, kLog2[k]));
   return hn::Add(hn::ConvertTo(d, exponent), hn::Mul(t, p));
 }
 
@@ -56,8 +56,8 @@ HWY_INLINE hn::VFromD<D> Exp2(D d, hn::VFromD<D> x) {
   x = hn::Min(hn::Max(x, hn::Set(d, kMinExponent)), hn::Set(d, kMaxExponent));
   const auto whole = hn::Floor(x);
   const auto f = hn::Sub(x, whole);
-  auto p = hn::Set(d, kExp2[4]);
-  for (int k = 3; k >= 0; --k) p = hn::Add(hn::Mul(p, f), hn::Set(d, kExp2[k]));
+  auto p = hn::Set(d, kExp2[3]);
+  for (int k = 2; k >= 0; --k) p = hn::Add(hn::Mul(p, f), hn::Set(d, kExp2[k]));
   const auto power = hn::Add(hn::Set(d, 1.0f), hn::Mul(f, p));
   const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(di, whole));
   return hn::BitCast(d, hn::Add(hn::BitCast(di, power), exponent));
@@ -76,10 +76,8 @@ HWY_INLINE auto InRange(D d, hn::VFromD<D> place) {
 // As floats. Requires: InRange(place).
 template <class D>
 HWY_INLINE hn::VFromD<D> Nearest(D d, hn::VFromD<D> place, float zone) {
-  const auto distance = hn::Abs(place);
-  const auto index = hn::Floor(hn::Add(distance, hn::Set(d, 0.5f)));
-  const auto kept = hn::IfThenElseZero(hn::Ge(distance, hn::Set(d, zone)), index);
-  return hn::CopySign(kept, place);
+  const auto far = hn::Ge(hn::Abs(place), hn::Set(d, zone));
+  return hn::IfThenElseZero(far, hn::Round(place));
 }
 
 struct Inverse {
@@ -101,6 +99,7 @@ void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, cons
               std::span<int16_t> kv, std::span<int16_t> ku) {
   const Inverse inverse(grid);
   const float zone = DeadZone(grid);
+  const float max_update = MaxUpdateIndex(grid);
   ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
@@ -116,7 +115,7 @@ void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, cons
 
     const auto u = hn::Div(m, hn::Add(hn::Sqrt(decoded), hn::Set(d, grid.eps)));
     const auto u_place = hn::Mul(u, hn::Set(d, inverse.u));
-    const auto u_known = hn::And(hn::Le(hn::Abs(u), hn::Set(d, kMaxUpdate)), InRange(d, u_place));
+    const auto u_known = hn::Lt(hn::Abs(u_place), hn::Set(d, max_update));
     const auto known = hn::And(v_known, u_known);
     const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), zone);
 

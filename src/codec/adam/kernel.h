@@ -7,6 +7,7 @@
 //   u = m / (sqrt(v^) + eps) ~ ku * u_step  v^: the v that is decoded
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -36,6 +37,9 @@ inline constexpr int16_t kZero = -32767;
 // A larger |u| is hardly an Adam update (with betas of 0.9 and 0.999 it stays below 3.2) but
 // uninitialised memory, or m huge where v is tiny: escaped, so that it sets no scale for the rest.
 inline constexpr float kMaxUpdate = 4;
+inline float MaxUpdateIndex(const Grid& grid) {
+  return std::min(static_cast<float>(kMaxIndex), kMaxUpdate * (1.0f / grid.u_step));
+}
 
 // v and m below are n floats, little-endian, at any alignment; all other spans hold n elements.
 

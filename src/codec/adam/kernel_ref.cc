@@ -22,12 +22,9 @@ bool IsNormal(float v) { return v >= kMinNormal && v < kMaxNormal; }
 
 bool InRange(float place) { return std::abs(place) < kMaxIndex; }
 
-// The index next to `place`, 0 up to a distance of `zone`.
+// The index next to `place`, 0 below a distance of `zone`.
 int Nearest(float place, float zone) {
-  const float distance = std::abs(place);
-  if (distance < zone) return 0;
-  const int index = static_cast<int>(distance + 0.5f);
-  return place < 0 ? -index : index;
+  return std::abs(place) < zone ? 0 : static_cast<int>(std::rint(place));
 }
 
 bool IsIndex(int16_t k) { return k > kZero; }
@@ -55,7 +52,7 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     const float decoded = Exp2(anchors[i] + static_cast<float>(k) * grid.v_step);
     const float u = m / (std::sqrt(decoded) + grid.eps);
     const float u_place = u * (1.0f / grid.u_step);
-    if (!(std::abs(u) <= kMaxUpdate) || !InRange(u_place)) continue;
+    if (!(std::abs(u_place) < MaxUpdateIndex(grid))) continue;
     kv[i] = static_cast<int16_t>(k);
     ku[i] = static_cast<int16_t>(Nearest(u_place, DeadZone(grid)));
   }

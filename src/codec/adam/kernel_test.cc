@@ -235,9 +235,9 @@ TEST(AdamMath, LogarithmAndPowerAreClose) {
     const float x = std::ldexp(1 + static_cast<float>(random() % 65536) / 65536,
                                static_cast<int>(random() % 250) - 124);
     if (x >= kMaxNormal) continue;
-    ASSERT_NEAR(Log2(x), std::log2(double{x}), 1e-6 + 1e-7 * std::abs(std::log2(x))) << x;
+    ASSERT_NEAR(Log2(x), std::log2(double{x}), 6e-6 + 1e-7 * std::abs(std::log2(x))) << x;
     const double power = Exp2(Log2(x));
-    ASSERT_NEAR(power / x, 1, 1.2e-5) << x;  // Log2's last bit is 2^-17 far from 1
+    ASSERT_NEAR(power / x, 1, 3e-5) << x;  // Log2's last bit is 2^-17 far from 1
   }
   EXPECT_EQ(Exp2(-1000), 0x1p-124f);
   EXPECT_EQ(Exp2(1000), 0x1p+126f);

@@ -14,14 +14,13 @@ namespace bitsnap::adam {
 inline constexpr float kMinNormal = 0x1p-124f;
 inline constexpr float kMaxNormal = 0x1p+126f;
 
-// log2(1 + t) = t * (c0 + c1 t + …) to 2e-6, for 1 + t in [sqrt(1/2), sqrt(2)).
-inline constexpr float kLog2[] = {0x1.71548cp+0f, -0x1.71571cp-1f, 0x1.ec2f2cp-2f, -0x1.6fce2ap-2f,
-                                  0x1.2e2eb4p-2f, -0x1.157aeep-2f, 0x1.68c932p-3f};
+// log2(1 + t) = t * (c0 + c1 t + …) to 5e-6, for 1 + t in [sqrt(1/2), sqrt(2)).
+inline constexpr float kLog2[] = {0x1.7154fcp+0f,  -0x1.714436p-1f, 0x1.eb2eecp-2f,
+                                  -0x1.76a2c8p-2f, 0x1.4780c6p-2f,  -0x1.b1385ep-3f};
 inline constexpr int32_t kSqrtHalfBits = 0x3f3504f3;
 
-// 2^f = 1 + f * (c0 + c1 f + …) to 5e-7, for f in [0, 1).
-inline constexpr float kExp2[] = {0x1.62e43ep-1f, 0x1.ebf16ap-3f, 0x1.c7f812p-5f, 0x1.2d46aap-7f,
-                                  0x1.d57d32p-10f};
+// 2^f = 1 + f * (c0 + c1 f + …) to 2e-5, for f in [0, 1).
+inline constexpr float kExp2[] = {0x1.62e25ap-1f, 0x1.ecep-3f, 0x1.b57832p-5f, 0x1.a3132ep-7f};
 inline constexpr float kMinExponent = -124;
 inline constexpr float kMaxExponent = 126;
 
@@ -30,8 +29,8 @@ inline float Log2(float x) {
   const auto bits = std::bit_cast<int32_t>(x);
   const int32_t exponent = (bits - kSqrtHalfBits) >> 23;
   const float t = std::bit_cast<float>(bits - (exponent << 23)) - 1.0f;
-  float p = kLog2[6];
-  for (int k = 5; k >= 0; --k) p = p * t + kLog2[k];
+  float p = kLog2[5];
+  for (int k = 4; k >= 0; --k) p = p * t + kLog2[k];
   return static_cast<float>(exponent) + t * p;
 }
 
@@ -41,8 +40,8 @@ inline float Exp2(float x) {
   x = x > kMaxExponent ? kMaxExponent : x;
   const float whole = std::floor(x);
   const float f = x - whole;
-  float p = kExp2[4];
-  for (int k = 3; k >= 0; --k) p = p * f + kExp2[k];
+  float p = kExp2[3];
+  for (int k = 2; k >= 0; --k) p = p * f + kExp2[k];
   const float power = 1.0f + f * p;
   return std::bit_cast<float>(std::bit_cast<int32_t>(power) + (static_cast<int32_t>(whole) << 23));
 }
