@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/checksum.h"
 #include "codec/adam/pairs.h"
 #include "codec/adam/params.h"
 #include "tests/support/simd_targets.h"
@@ -258,6 +259,71 @@ TEST(Adam, EqualBytesOnEverySimdTarget) {
         EXPECT_EQ(again.m, decoded.m);
       });
     }
+  }
+}
+
+std::vector<std::byte> FromHex(std::string hex) {
+  std::erase(hex, ' ');
+  std::vector<std::byte> bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    bytes.push_back(std::byte(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
+// The worked example of spec.md.
+TEST(Adam, GoldenPayload) {
+  const float kNaN = std::bit_cast<float>(0x7fc00001u);
+  const float pair[] = {0x1p-20f,   0x1.1p-22f, 0, 0x1p-20f,  // v
+                        0x1.1p-11f, -0x1p-12f,  0, kNaN};     // m
+  const float want[] = {0x1p-20f, 0x1p-22f, 0, 0x1p-20f, 0x1p-11f, -0x1p-12f, 0, kNaN};
+  const auto params = WriteParams({{0.25f, 0.125f, 0}, -160, 1, 0, {}, {}});
+  EXPECT_EQ(params, FromHex("00 00 80 3e  00 00 00 3e  00 00 00 00  01 00 00 00"
+                            "00 00 00 00  00 00 00 00  60 ff ff ff"));
+  const auto golden = FromHex(
+      "00  00 00  fc ff  00 84 7c 01 00"
+      "00  00 00  00 00  00 84 7c 80 80"
+      "00 00 80 35  01 00 c0 7f");
+  BlockContext context{DType::kF32, sizeof(pair)};
+  context.params = params;
+  Scratch scratch;
+  std::vector<std::byte> out(AdamCodec().EncodeBound(sizeof(pair)));
+  const auto size =
+      AdamCodec().Encode(context, std::as_bytes(std::span(pair)), SIZE_MAX, out, scratch);
+  ASSERT_TRUE(size);
+  out.resize(*size);
+  EXPECT_EQ(out, golden);
+  float decoded[8];
+  ASSERT_TRUE(
+      AdamCodec().Decode(context, golden, std::as_writable_bytes(std::span(decoded)), scratch));
+  EXPECT_EQ(std::memcmp(decoded, want, sizeof(want)), 0);
+}
+
+// Larger, with all that a payload can hold: rows and columns, base, planes, rANS. If one of the
+// sums changes, the encoder decides otherwise than before; if only those of the decoded values do,
+// the format has changed.
+TEST(Adam, GoldenChecksums) {
+  // No libm and no distributions of the library, which differ from one to the next.
+  std::mt19937 random(100);
+  Pair pair{{}, {}, 64};
+  for (size_t i = 0; i < 64 * 64; ++i) {
+    const auto noise = [&] { return static_cast<float>(random() % 4096) / 4096; };
+    pair.v.push_back(0x1p-30f * (0.5f + noise()) * static_cast<float>(1 + i / 64 * (i % 64)));
+    pair.m.push_back(0x1p-17f * (noise() + noise() - 1));
+  }
+  Pair base = pair;
+  for (float& v : base.v) v *= 1.25f;
+  for (float& m : base.m) m *= 0.5f;
+  const uint64_t golden_params[] = {4464426331739887123u, 16631060951875773577u,
+                                    4641771186033414532u, 1123612427048667553u};
+  const uint64_t golden_decoded[] = {9395696606900662557u, 10013984881775364043u,
+                                     9946871458450359515u, 1316709543556356934u};
+  for (size_t i = 0; i < 4; ++i) {
+    SCOPED_TRACE(kBounds[i]);
+    const auto coded = Encode(pair, i % 2 == 0 ? &base : nullptr, kBounds[i]);
+    EXPECT_EQ(Checksum64(coded->params), golden_params[i]);
+    const Pair decoded = Decode(*coded, pair, i % 2 == 0 ? &base : nullptr);
+    EXPECT_EQ(Checksum64(decoded.v_bytes()) ^ Checksum64(decoded.m_bytes()), golden_decoded[i]);
   }
 }
 

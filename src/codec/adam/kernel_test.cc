@@ -7,6 +7,9 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "codec/adam/kernel_ref.h"
 #include "codec/adam/math.h"
@@ -128,6 +131,45 @@ TEST(AdamKernel, EqualsReferenceOnEveryTarget) {
     for (int i = 0; i < 20; ++i) ASSERT_NO_FATAL_FAILURE(Check(Case(1003, random)));
   });
 }
+
+#if defined(__SSE2__)
+// torch.set_flush_denormal(True) puts a thread, and those it starts, into this mode.
+TEST(AdamKernel, FlushToZeroChangesNothing) {
+  std::mt19937 random(6);
+  std::vector<Case> cases;
+  for (int i = 0; i < 20; ++i) cases.emplace_back(1003, random);
+  const auto all = [&cases] {
+    std::vector<int16_t> indices;
+    std::vector<float> values;
+    for (const Case& c : cases) {
+      const size_t n = c.v.size();
+      Indices kv(n), ku(n), base(n);
+      Floats v(n), m(n), denominators(n);
+      const auto bytes = [](const Floats& f) { return std::as_bytes(std::span(f)); };
+      Quantize(bytes(c.v), bytes(c.m), c.anchors, c.grid, kv, ku);
+      ReconstructV(kv, c.anchors, c.grid, Bits(v), denominators);
+      ReconstructM(kv, ku, denominators, c.grid, Bits(m));
+      for (const Indices& k : {kv, ku}) indices.insert(indices.end(), k.begin(), k.end());
+      for (const Floats& f : {v, m}) values.insert(values.end(), f.begin(), f.end());
+      IndexV(bytes(c.base_v), c.anchors, c.grid, base);
+      indices.insert(indices.end(), base.begin(), base.end());
+      IndexM(bytes(c.base_m), denominators, c.grid, base);
+      indices.insert(indices.end(), base.begin(), base.end());
+      const ErrorSums sums = MeasureError(bytes(c.v), bytes(c.m), kv, ku, c.grid);
+      values.push_back(static_cast<float>(sums.error2));
+      values.push_back(static_cast<float>(sums.norm2));
+    }
+    return std::pair(indices, values);
+  };
+  const auto want = all();
+  const unsigned mode = _mm_getcsr();
+  _mm_setcsr(mode | 0x8040);
+  const auto got = all();
+  _mm_setcsr(mode);
+  EXPECT_EQ(got.first, want.first);
+  ExpectSame(want.second, got.second);
+}
+#endif
 
 TEST(AdamKernel, ReconstructsFromAnyIndices) {
   test::ForEachSimdTarget([](const char* target) {
