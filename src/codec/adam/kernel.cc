@@ -1,5 +1,7 @@
 #include "codec/adam/kernel.h"
 
+#include <cstring>
+
 #include "codec/adam/math.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -16,14 +18,26 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class D>
 using Signed = hn::RebindToSigned<D>;
 
+// At any alignment, which Highway's single lanes of float do not allow.
 template <class D>
 HWY_INLINE hn::VFromD<D> LoadFloats(D d, Bytes bytes, size_t i) {
-  return hn::LoadU(d, reinterpret_cast<const float*>(bytes.data()) + i);
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    float value;
+    std::memcpy(&value, bytes.data() + i * sizeof(value), sizeof(value));
+    return hn::Set(d, value);
+  } else {
+    return hn::LoadU(d, reinterpret_cast<const float*>(bytes.data()) + i);
+  }
 }
 
 template <class D>
-HWY_INLINE void StoreFloats(D d, hn::VFromD<D> value, MutableBytes bytes, size_t i) {
-  hn::StoreU(value, d, reinterpret_cast<float*>(bytes.data()) + i);
+HWY_INLINE void StoreFloats(D d, hn::VFromD<D> values, MutableBytes bytes, size_t i) {
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    const float value = hn::GetLane(values);
+    std::memcpy(bytes.data() + i * sizeof(value), &value, sizeof(value));
+  } else {
+    hn::StoreU(values, d, reinterpret_cast<float*>(bytes.data()) + i);
+  }
 }
 
 template <class D>
