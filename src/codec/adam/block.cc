@@ -6,7 +6,7 @@
 
 #include "codec/adam/fit.h"
 #include "codec/adam/kernel.h"
-#include "codec/adam/residual.h"
+#include "codec/adam/kernel_residual.h"
 #include "codec/entropy/plane.h"
 #include "codec/entropy/rans.h"
 

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include "codec/adam/residual.h"
+#include "codec/adam/kernel_residual.h"
 
 namespace bitsnap::adam {
 

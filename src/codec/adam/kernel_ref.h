@@ -2,7 +2,7 @@
 #pragma once
 
 #include "codec/adam/kernel.h"
-#include "codec/adam/residual.h"
+#include "codec/adam/kernel_residual.h"
 
 namespace bitsnap::adam {
 

@@ -1,11 +1,11 @@
-#include "codec/adam/residual.h"
+#include "codec/adam/kernel_residual.h"
 
 #include <cstring>
 
 #include "codec/adam/kernel.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "codec/adam/residual.cc"
+#define HWY_TARGET_INCLUDE "codec/adam/kernel_residual.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
