@@ -1,6 +1,8 @@
 #include "codec/delta/classes.h"
 
-#include <bit>
+#include <algorithm>
+#include <cstring>
+#include <numeric>
 
 #include "codec/log2.h"
 
@@ -8,14 +10,17 @@ namespace bitsnap::delta {
 namespace {
 
 using context_rans::Counts;
-using context_rans::kScale;
 
 // Exponents of fewer words than this part of the block are merged unseen: to weigh each of them up
 // would cost more time than it saves space.
 constexpr uint32_t kTinyPart = 512;
 
+// Roughly what WriteCounts needs.
+constexpr uint64_t kTableBits = 16;
+constexpr uint64_t kTableBitsPerSymbol = 5;
+
 struct Segment {
-  size_t first_exponent;
+  uint8_t first_row;
   Counts* counts;
   uint32_t total;
   uint64_t cost;  // fixed-point bits, with the table
@@ -26,17 +31,13 @@ template <class CountOf>
 uint64_t Cost(uint32_t total, size_t symbols, CountOf&& count_of) {
   const uint64_t log_total = Log2(total);
   uint64_t bits = total * log_total;
-  uint64_t table_bits = 0;
+  uint64_t table_bits = kTableBits;
   for (size_t s = 0; s < symbols; ++s) {
     const uint32_t count = count_of(s);
     if (count == 0) continue;
     const uint64_t log_count = Log2(count);
     bits -= count * log_count;
-    // The width of the frequency, its bits below the highest, and some of the zeros between.
-    const auto width =
-        (log_count + (uint64_t{context_rans::kScaleBits} << kLog2Fraction) - log_total) >>
-        kLog2Fraction;
-    table_bits += 5 + width % 64;
+    table_bits += kTableBitsPerSymbol;
   }
   return bits + (table_bits << kLog2Fraction);
 }
@@ -45,8 +46,8 @@ class Merger {
  public:
   explicit Merger(size_t symbols) : symbols_(symbols) {}
 
-  void Add(size_t exponent, Counts& counts, uint32_t total) {
-    segments_[size_++] = {exponent, &counts, total, 0};
+  void Add(uint8_t row, Counts& counts, uint32_t total) {
+    segments_[size_++] = {row, &counts, total, 0};
   }
 
   // Merges segments below `tiny` words with their lower neighbour, or with the next if none is.
@@ -79,12 +80,10 @@ class Merger {
 
   Classes Result() const {
     Classes classes;
-    classes.count = size_;
     for (size_t i = 0; i < size_; ++i) {
-      const Segment& segment = segments_[i];
-      if (i > 0) classes.bounds[i - 1] = static_cast<uint8_t>(segment.first_exponent);
-      classes.counts[i] = segment.counts;
-      classes.estimated_bits += segment.cost >> kLog2Fraction;
+      if (i > 0) classes.of_rows.Add(segments_[i].first_row);
+      classes.counts[i] = segments_[i].counts;
+      classes.estimated_bits += segments_[i].cost >> kLog2Fraction;
     }
     return classes;
   }
@@ -115,19 +114,56 @@ class Merger {
 
   size_t symbols_;
   size_t size_ = 0;
-  std::array<Segment, 256> segments_;
-  std::array<uint64_t, 256> together_;  // [i]: the cost of segments i and i + 1 as one
+  std::array<Segment, kMaxRows> segments_;
+  std::array<uint64_t, kMaxRows> together_;  // [i]: the cost of segments i and i + 1 as one
 };
 
 }  // namespace
 
-Classes ChooseClasses(std::span<Counts> by_exponent, size_t first_exponent, size_t symbols) {
+Partition<kMaxRows> ChooseRows(Bytes exponents) {
+  constexpr size_t kSamples = 4096;
+  std::array<bool, 256> occurs{};
+  const size_t stride = exponents.size() / kSamples + 1;
+  for (size_t i = 0; i < exponents.size(); i += stride) {
+    occurs[std::to_integer<size_t>(exponents[i])] = true;
+  }
+  size_t first = occurs.size();
+  for (size_t rows = 1; first > 1 && rows < kMaxRows;) rows += occurs[--first];
+  Partition<kMaxRows> rows;
+  for (; first < occurs.size(); ++first) {
+    if (occurs[first]) rows.Add(static_cast<uint8_t>(first));
+  }
+  return rows;
+}
+
+std::span<Counts> Histogram::Count(Bytes rows_of, Bytes symbols, size_t rows) {
+  for (auto& table : tables) std::fill_n(table.begin(), rows, Counts{});
+  size_t i = 0;
+  for (; i + 8 <= symbols.size(); i += 8) {
+    uint64_t row, symbol;
+    std::memcpy(&row, &rows_of[i], sizeof(row));
+    std::memcpy(&symbol, &symbols[i], sizeof(symbol));
+    for (size_t k = 0; k < 8; ++k) {
+      ++tables[k % kTables][row >> 8 * k & 0xff][symbol >> 8 * k & 0xff];
+    }
+  }
+  for (; i < symbols.size(); ++i) {
+    ++tables[0][std::to_integer<size_t>(rows_of[i])][std::to_integer<size_t>(symbols[i])];
+  }
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t s = 0; s < Counts().size(); ++s) {
+      for (size_t t = 1; t < kTables; ++t) tables[0][row][s] += tables[t][row][s];
+    }
+  }
+  return std::span(tables[0]).first(rows);
+}
+
+Classes ChooseClasses(std::span<Counts> rows, size_t symbols) {
   Merger merger(symbols);
   uint32_t words = 0;
-  for (size_t i = 0; i < by_exponent.size(); ++i) {
-    uint32_t total = 0;
-    for (size_t s = 0; s < symbols; ++s) total += by_exponent[i][s];
-    if (total > 0) merger.Add(first_exponent + i, by_exponent[i], total);
+  for (size_t row = 0; row < rows.size(); ++row) {
+    const uint32_t total = std::accumulate(rows[row].begin(), rows[row].end(), 0u);
+    if (total > 0) merger.Add(static_cast<uint8_t>(row), rows[row], total);
     words += total;
   }
   merger.MergeTiny(words / kTinyPart);

@@ -5,26 +5,47 @@
 #include <cstdint>
 #include <span>
 
+#include "base/bytes.h"
 #include "codec/entropy/context_rans.h"
 
 namespace bitsnap::delta {
 
 inline constexpr size_t kMaxClasses = context_rans::kMaxContexts;
 
-// Class k has the exponents from bounds[k - 1] to below bounds[k].
-struct Classes {
-  size_t count = 0;
-  std::array<uint8_t, kMaxClasses> bounds{};  // the first count - 1, ascending and not 0
-  std::array<const context_rans::Counts*, kMaxClasses> counts{};
-  uint64_t estimated_bits = 0;  // of symbols and tables, without extra bits
+// Exponents are first told apart in rows, of which the classes are made.
+inline constexpr size_t kMaxRows = 32;
 
-  std::span<const uint8_t> used_bounds() const { return std::span(bounds).first(count - 1); }
+// Row or class k has the exponents from starts[k - 1] to below starts[k].
+template <size_t kMost>
+struct Partition {
+  size_t count = 1;
+  std::array<uint8_t, kMost - 1> starts{};  // count - 1 of them, ascending and not 0
+
+  void Add(uint8_t start) { starts[count++ - 1] = start; }
+  std::span<const uint8_t> used() const { return std::span(starts).first(count - 1); }
 };
 
-// Merges neighbouring exponents while that makes symbols and tables smaller by estimate.
-// `by_exponent[i]` counts the symbols, all below `symbols`, under exponent first_exponent + i; the
-// classes' counts are left in rows of it. Requires: some count is not 0.
-Classes ChooseClasses(std::span<context_rans::Counts> by_exponent, size_t first_exponent,
-                      size_t symbols);
+// A row for each exponent of a sample; the lowest share one if there are too many.
+Partition<kMaxRows> ChooseRows(Bytes exponents);
+
+// Symbols of each row, in several tables, because increments of one counter wait for each other.
+struct Histogram {
+  static constexpr size_t kTables = 4;
+  std::array<std::array<context_rans::Counts, kMaxRows>, kTables> tables;
+
+  // Counts into tables[0]; the others hold parts of it. Requires: rows_of[i] < rows.
+  std::span<context_rans::Counts> Count(Bytes rows_of, Bytes symbols, size_t rows);
+};
+
+struct Classes {
+  Partition<kMaxClasses> of_rows;  // by number of row
+  std::array<context_rans::Counts*, kMaxClasses> counts{};
+  uint64_t estimated_bits = 0;  // of symbols and tables, without extra bits
+};
+
+// Merges neighbouring rows while that makes symbols and tables smaller by estimate, and until there
+// are at most kMaxClasses. rows[i] counts the symbols of row i, all below `symbols`; the classes'
+// counts are left in some of the rows. Requires: at most kMaxRows; some count is not 0.
+Classes ChooseClasses(std::span<context_rans::Counts> rows, size_t symbols);
 
 }  // namespace bitsnap::delta

@@ -16,8 +16,6 @@ namespace {
 using context_rans::Counts;
 using context_rans::DecodeTable;
 using context_rans::EncodeTable;
-using context_rans::Frequencies;
-using context_rans::kHalfStateBytes;
 using context_rans::States;
 using delta::Classes;
 using delta::Run;
@@ -29,9 +27,10 @@ constexpr size_t kClassesSlot = 1;
 constexpr size_t kCountsSlot = 2;
 constexpr size_t kTableSlot = 3;
 
-// The first byte of a payload: number of classes less 1, and whether runs follow.
-constexpr uint8_t kClassesMask = 0x0f;
-constexpr uint8_t kHasRuns = 0x10;
+// The first byte of a payload: number of classes less 1, whether runs follow, choice of lanes.
+constexpr unsigned kClassesMask = 0x0f;
+constexpr unsigned kHasRuns = 0x10;
+constexpr unsigned kLanesShift = 5;
 
 constexpr size_t kMaxHeaderBytes = 1 + Runs::kMaxBytes + delta::kMaxClasses +
                                    delta::kMaxClasses * context_rans::kMaxTableBits / 8 + 1;
@@ -85,26 +84,11 @@ class CodedWords {
 
 size_t Groups(size_t words) { return CeilDiv(words, delta::kGroup); }
 
-struct Histogram {
-  std::array<Counts, 256> rows;  // by exponent
-  size_t first, last;            // exponents that occur; other rows are unspecified
-};
-
-void Count(Bytes exponents, Bytes symbols, Histogram& histogram) {
-  const auto [first, last] = std::ranges::minmax(exponents);
-  histogram.first = std::to_integer<size_t>(first);
-  histogram.last = std::to_integer<size_t>(last);
-  for (size_t e = histogram.first; e <= histogram.last; ++e) histogram.rows[e].fill(0);
-  for (size_t i = 0; i < symbols.size(); ++i) {
-    ++histogram.rows[std::to_integer<size_t>(exponents[i])][std::to_integer<size_t>(symbols[i])];
-  }
-}
-
 // Bits that follow the symbols outright.
 uint64_t CountExtraBits(DType dtype, const Classes& classes) {
   return delta::WithLayout(dtype, [&]<class L>(L) {
     uint64_t bits = 0;
-    for (size_t k = 0; k < classes.count; ++k) {
+    for (size_t k = 0; k < classes.of_rows.count; ++k) {
       for (uint32_t s = L::kFirstSplit; s < L::kSymbols; ++s) {
         bits += uint64_t{(*classes.counts[k])[s]} * L::ExtraBits((s + 1) / 2);
       }
@@ -113,22 +97,35 @@ uint64_t CountExtraBits(DType dtype, const Classes& classes) {
   });
 }
 
-// Runs, classes and tables; returns the bytes written.
-size_t WriteHeader(const Runs& runs, size_t groups, const Classes& classes, EncodeTable& table,
-                   MutableBytes out) {
-  const bool all = runs.CoverAll(groups);
-  std::byte* end = out.data();
-  *end++ = static_cast<std::byte>((classes.count - 1) | (all ? 0 : kHasRuns));
-  if (!all) end = runs.Write(end);
-  end = std::ranges::copy(std::as_bytes(classes.used_bounds()), end).out;
-  BitWriter bits(end);
-  for (size_t k = 0; k < classes.count; ++k) {
-    const Frequencies frequencies = context_rans::Normalize(*classes.counts[k]);
-    context_rans::WriteFrequencies(frequencies, bits);
-    context_rans::FillEncodeTable(frequencies, k, table);
-  }
-  return end - out.data() + bits.size();
+// States take room, so few of them for blocks that become small. An index of kLaneChoices.
+unsigned ChooseLanes(size_t coded_bytes) {
+  return coded_bytes < 512 ? 0 : coded_bytes < 8192 ? 1 : 2;
 }
+
+// What stands before the first states.
+struct Header {
+  const Runs& runs;
+  size_t groups;
+  std::span<const uint8_t> class_starts;
+  std::span<Counts* const> counts;  // of each class; become Rounded
+  unsigned lanes_choice;
+
+  // Fills the table too; returns the end of what was written.
+  std::byte* Write(EncodeTable& table, std::byte* out) const {
+    const bool all = runs.CoverAll(groups);
+    *out++ = static_cast<std::byte>(class_starts.size() | (all ? 0 : kHasRuns) |
+                                    lanes_choice << kLanesShift);
+    if (!all) out = runs.Write(out);
+    out = std::ranges::copy(std::as_bytes(class_starts), out).out;
+    BitWriter bits(out);
+    for (size_t k = 0; k < counts.size(); ++k) {
+      for (uint32_t& count : *counts[k]) count = context_rans::Rounded(count);
+      context_rans::WriteCounts(*counts[k], bits);
+      context_rans::FillEncodeTable(context_rans::Normalize(*counts[k]), k, table);
+    }
+    return out + bits.size();
+  }
+};
 
 Result<void> Corrupt(const char* message) { return Fail(ErrorKind::kCorrupt, message); }
 
@@ -143,7 +140,7 @@ class Delta final : public Codec {
 
   // A word takes at most 2 bytes of words, and no more extra bits than it has bits.
   size_t EncodeBound(size_t raw_bytes) const override {
-    return kMaxHeaderBytes + 2 * kHalfStateBytes + 2 * raw_bytes + context_rans::kEncodeSlack;
+    return kMaxHeaderBytes + sizeof(States) + 2 * raw_bytes + context_rans::kEncodeSlack;
   }
 
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
@@ -165,28 +162,38 @@ class Delta final : public Codec {
       delta::MakeSymbols(dtype, bytes.Of(base), bytes.Of(raw), range.Of(symbols));
       delta::Exponents(dtype, bytes.Of(base), range.Of(classes_of));
     });
-    auto& histogram = ScratchAs<Histogram>(scratch, kCountsSlot);
-    Count(classes_of, symbols, histogram);
-    const Classes classes = delta::ChooseClasses(
-        std::span(histogram.rows).subspan(histogram.first, histogram.last - histogram.first + 1),
-        histogram.first, SymbolsOf(dtype));
-    if ((classes.estimated_bits + CountExtraBits(dtype, classes)) / 8 >= limit) return std::nullopt;
-    delta::Classify(classes.used_bounds(), classes_of);
+    const auto rows = delta::ChooseRows(classes_of);
+    delta::Classify(rows.used(), classes_of);
+    auto& histogram = ScratchAs<delta::Histogram>(scratch, kCountsSlot);
+    const Classes classes =
+        delta::ChooseClasses(histogram.Count(classes_of, symbols, rows.count), SymbolsOf(dtype));
+    delta::Classify(classes.of_rows.used(), classes_of);
+    const size_t estimate = (classes.estimated_bits + CountExtraBits(dtype, classes)) / 8;
+    if (estimate >= limit) return std::nullopt;
 
+    std::array<uint8_t, delta::kMaxClasses> starts;
+    const size_t class_count = classes.of_rows.count;
+    for (size_t k = 0; k + 1 < class_count; ++k) {
+      starts[k] = rows.starts[classes.of_rows.starts[k] - 1];
+    }
+    const Header header{runs, Groups(words), std::span(starts).first(class_count - 1),
+                        std::span(classes.counts).first(class_count), ChooseLanes(estimate)};
     auto& table = ScratchAs<EncodeTable>(scratch, kTableSlot);
-    std::byte* const first_states =
-        out.data() + WriteHeader(runs, Groups(words), classes, table, out);
-    BitWriter extras(first_states + kHalfStateBytes);
+    std::byte* const first_states = header.Write(table, out.data());
+
+    const size_t lanes = context_rans::kLaneChoices[header.lanes_choice];
+    const size_t half_states = context_rans::HalfStateBytes(lanes);
+    BitWriter extras(first_states + half_states);
     coded.ForEach([&](auto bytes, auto range) {
       delta::WriteExtras(dtype, bytes.Of(base), bytes.Of(raw), range.Of(symbols), extras);
     });
     States states;
     states.fill(context_rans::kInitialState);
-    std::byte* end = first_states + kHalfStateBytes + extras.size();
-    end += context_rans::EncodeSymbols(table, symbols, classes_of, states, end);
-    std::memcpy(first_states, states.data(), kHalfStateBytes);
-    std::memcpy(end, &states[states.size() / 2], kHalfStateBytes);
-    const size_t size = end + kHalfStateBytes - out.data();
+    std::byte* end = first_states + half_states + extras.size();
+    end += context_rans::EncodeSymbols(table, lanes, symbols, classes_of, states, end);
+    std::memcpy(first_states, states.data(), half_states);
+    std::memcpy(end, &states[lanes / 2], half_states);
+    const size_t size = end + half_states - out.data();
     if (size >= limit) return std::nullopt;
     return size;
   }
@@ -201,19 +208,24 @@ class Delta final : public Codec {
     }
     const size_t groups = Groups(out.size() / WordBytes(dtype));
     ByteReader reader(payload);
-    const auto head = reader.Int<uint8_t>();
+    const unsigned head = reader.Int<uint8_t>();
     const size_t class_count = (head & kClassesMask) + 1;
-    if (head > (kClassesMask | kHasRuns)) return Corrupt("delta block has unknown flags");
+    const size_t lanes_choice = head >> kLanesShift;
+    if (lanes_choice >= context_rans::kLaneChoices.size()) {
+      return Corrupt("delta block of an unknown kind");
+    }
+    const size_t lanes = context_rans::kLaneChoices[lanes_choice];
+    const size_t half_states = context_rans::HalfStateBytes(lanes);
 
     const auto runs = (head & kHasRuns) != 0 ? Runs::Read(groups, reader) : Runs::All(groups);
     if (!runs) return Corrupt("delta block has malformed runs");
     const CodedWords coded(dtype, *runs, out.size());
     const size_t count = coded.count();
 
-    std::array<uint8_t, delta::kMaxClasses> bounds;
+    std::array<uint8_t, delta::kMaxClasses> starts;
     for (size_t k = 0; k + 1 < class_count; ++k) {
-      bounds[k] = reader.Int<uint8_t>();
-      if (bounds[k] <= (k > 0 ? bounds[k - 1] : 0)) {
+      starts[k] = reader.Int<uint8_t>();
+      if (starts[k] <= (k > 0 ? starts[k - 1] : 0)) {
         return Corrupt("delta block has classes out of order");
       }
     }
@@ -223,30 +235,31 @@ class Delta final : public Codec {
             scratch.Get(kTableSlot, class_count * context_rans::kScale * sizeof(uint32_t)).data()),
         class_count * context_rans::kScale);
     for (size_t k = 0; k < class_count; ++k) {
-      const auto frequencies = context_rans::ReadFrequencies(SymbolsOf(dtype), table_bits);
-      if (!frequencies) return Corrupt("delta block has a malformed frequency table");
-      context_rans::FillDecodeTable(*frequencies, k, table);
+      const auto counts = context_rans::ReadCounts(SymbolsOf(dtype), table_bits);
+      if (!counts) return Corrupt("delta block has malformed counts");
+      context_rans::FillDecodeTable(context_rans::Normalize(*counts), k, table);
     }
     if (table_bits.size() > reader.remaining() || !table_bits.ZeroPadded()) {
-      return Corrupt("delta block has a malformed frequency table");
+      return Corrupt("delta block has malformed counts");
     }
     reader.Raw(table_bits.size());
-    if (reader.remaining() < 2 * kHalfStateBytes) return Corrupt("delta block is too short");
+    if (reader.remaining() < 2 * half_states) return Corrupt("delta block is too short");
 
     States states;
+    states.fill(context_rans::kInitialState);
     const Bytes body = payload.last(reader.remaining());
-    std::memcpy(states.data(), body.data(), kHalfStateBytes);
-    std::memcpy(&states[states.size() / 2], body.last(kHalfStateBytes).data(), kHalfStateBytes);
-    const Bytes extras_and_words = body.subspan(kHalfStateBytes, body.size() - 2 * kHalfStateBytes);
+    std::memcpy(states.data(), body.data(), half_states);
+    std::memcpy(&states[lanes / 2], body.last(half_states).data(), half_states);
+    const Bytes extras_and_words = body.subspan(half_states, body.size() - 2 * half_states);
 
     const MutableBytes symbols = scratch.Get(kSymbolsSlot, count);
     const MutableBytes classes_of = scratch.Get(kClassesSlot, count);
     coded.ForEach([&](auto bytes, auto range) {
       delta::Exponents(dtype, bytes.Of(base), range.Of(classes_of));
     });
-    delta::Classify(std::span(bounds).first(class_count - 1), classes_of);
+    delta::Classify(std::span(starts).first(class_count - 1), classes_of);
     const auto left =
-        context_rans::DecodeSymbols(table, extras_and_words, classes_of, states, symbols);
+        context_rans::DecodeSymbols(table, lanes, extras_and_words, classes_of, states, symbols);
     const bool at_start = std::ranges::all_of(
         states, [](uint32_t state) { return state == context_rans::kInitialState; });
     if (!left || !at_start) return Corrupt("delta block's symbols do not end where they should");

@@ -29,8 +29,8 @@ void WriteExtras(DType dtype, Bytes base, Bytes raw, Bytes symbols, BitWriter& o
 // The exponent field of each word.
 void Exponents(DType dtype, Bytes base, MutableBytes exponents);
 
-// Replaces each exponent by the number of `bounds` that it reaches.
-void Classify(std::span<const uint8_t> bounds, MutableBytes exponents);
+// Replaces each byte by the number of `bounds` that it reaches.
+void Classify(std::span<const uint8_t> bounds, MutableBytes bytes);
 
 // Puts words together from base, symbols and extra bits.
 // Requires: symbols below the layout's kSymbols.

@@ -27,39 +27,63 @@ Frequencies Normalize(const Counts& counts) {
   return frequencies;
 }
 
-void WriteFrequencies(const Frequencies& frequencies, BitWriter& out) {
-  constexpr size_t kMaxMoreZeros = 15;
-  uint32_t sum = 0;
-  for (size_t s = 0; sum < kScale; ++s) {
-    const uint32_t frequency = frequencies[s];
-    const auto width = static_cast<unsigned>(std::bit_width(frequency));
-    out.Write(width, 4);
-    if (frequency == 0) {
-      size_t more = 0;
-      while (more < kMaxMoreZeros && frequencies[s + 1] == 0) ++more, ++s;
-      out.Write(more, 4);
-    } else {
-      out.Write(frequency - (1u << (width - 1)), width - 1);
-    }
-    sum += frequency;
+namespace {
+
+// Elias' gamma code of value + 1: as many zeros as it has bits below its highest, a one, and these
+// bits.
+void WriteGamma(uint32_t value, BitWriter& out) {
+  const auto low = static_cast<unsigned>(std::bit_width(value + 1) - 1);
+  out.Write(uint64_t{1} << low, low + 1);
+  out.Write(value + 1 - (1u << low), low);
+}
+
+// A number that no difference of widths reaches where there are more than five zeros.
+uint32_t ReadGamma(BitReader& in) {
+  unsigned low = 0;
+  while (in.Read(1) == 0) {
+    if (++low > 5) return 62;
+  }
+  return ((1u << low) | in.Read(low)) - 1;
+}
+
+// Symbols alternate between steps forth and back: the width of a count is closest to that of the
+// symbol before last.
+constexpr size_t kAlike = 2;
+
+unsigned Width(uint32_t count) { return static_cast<unsigned>(std::bit_width(count)); }
+
+// Bits of a Rounded count below its highest one that are stored.
+unsigned LowBits(unsigned width) { return width == 0 ? 0 : std::min(width - 1, 2u); }
+
+}  // namespace
+
+void WriteCounts(const Counts& counts, BitWriter& out) {
+  size_t last = counts.size() - 1;
+  while (counts[last] == 0) --last;
+  out.Write(last, 8);
+  for (size_t s = 0; s <= last; ++s) {
+    const unsigned width = Width(counts[s]);
+    const int change = static_cast<int>(width - (s < kAlike ? 0 : Width(counts[s - kAlike])));
+    WriteGamma(static_cast<uint32_t>(change < 0 ? -2 * change - 1 : 2 * change), out);
+    const unsigned low = LowBits(width);
+    if (low > 0) out.Write(counts[s] >> (width - 1 - low) & ((1u << low) - 1), low);
   }
 }
 
-std::optional<Frequencies> ReadFrequencies(size_t symbols, BitReader& in) {
-  Frequencies frequencies{};
-  uint32_t sum = 0;
-  for (size_t s = 0; s < symbols && sum < kScale; ++s) {
-    const unsigned width = in.Read(4);
-    if (width == 0) {
-      s += in.Read(4);
-      continue;
-    }
-    const uint32_t frequency = 1u << (width - 1) | in.Read(width - 1);
-    sum += frequency;
-    if (sum <= kScale) frequencies[s] = static_cast<uint16_t>(frequency);
+std::optional<Counts> ReadCounts(size_t symbols, BitReader& in) {
+  Counts counts{};
+  const size_t last = in.Read(8);
+  if (last >= symbols) return std::nullopt;
+  for (size_t s = 0; s <= last; ++s) {
+    const uint32_t zigzag = ReadGamma(in);
+    const unsigned change = zigzag % 2 != 0 ? -(zigzag / 2 + 1) : zigzag / 2;
+    const unsigned width = (s < kAlike ? 0 : Width(counts[s - kAlike])) + change;
+    if (width > kMaxCountBits) return std::nullopt;  // below zero, too
+    const unsigned low = LowBits(width);
+    if (width > 0) counts[s] = (1u << low | in.Read(low)) << (width - 1 - low);
   }
-  if (sum != kScale) return std::nullopt;
-  return frequencies;
+  if (counts[last] == 0) return std::nullopt;
+  return counts;
 }
 
 void FillEncodeTable(const Frequencies& frequencies, size_t context, EncodeTable& table) {

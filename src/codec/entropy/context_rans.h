@@ -6,7 +6,9 @@
 // both append to and pop from the same end of the words. codec/delta/spec.md has the details.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -16,37 +18,48 @@
 
 namespace bitsnap::context_rans {
 
-inline constexpr size_t kLanes = 32;
 inline constexpr int kScaleBits = 12;
 inline constexpr uint32_t kScale = 1 << kScaleBits;
 inline constexpr size_t kMaxContexts = 16;
 
-// Bytes that either half of the states takes. The first half stands before the words and the second
-// behind: a kernel may so load whole vectors at either end of the words.
-inline constexpr size_t kHalfStateBytes = kLanes / 2 * sizeof(uint32_t);
-// Bytes past the coded ones that Encode may scribble on.
+// States that take turns: the more, the faster and the more bytes. The most go by SIMD.
+inline constexpr size_t kMaxLanes = 32;
+inline constexpr std::array<size_t, 3> kLaneChoices = {2, 8, kMaxLanes};
+
+// Half of the states stand before the words and half behind: a kernel may so load whole vectors at
+// either end of the words.
+inline constexpr size_t HalfStateBytes(size_t lanes) { return lanes / 2 * sizeof(uint32_t); }
+// Bytes past the coded ones that EncodeSymbols may scribble on.
 inline constexpr size_t kEncodeSlack = 64;
 
-using States = std::array<uint32_t, kLanes>;
+using States = std::array<uint32_t, kMaxLanes>;
 // What every state is before the first symbol is coded, and so after the last one is decoded.
 inline constexpr uint32_t kInitialState = 1 << 16;
 
-// Indexed by symbol; the frequencies of one context sum to kScale.
+// Indexed by symbol. The frequencies of one context sum to kScale.
 using Counts = std::array<uint32_t, 256>;
 using Frequencies = std::array<uint16_t, 256>;
 
-// Scales counts, not all zero, to frequencies; what occurs at all gets at least 1.
+// Scales counts to frequencies; what occurs at all gets at least 1. Part of the format, because
+// tables hold counts. Requires: not all are zero, all below 2^32 / 256.
 Frequencies Normalize(const Counts& counts);
 
-// Upper bound of the bits that WriteFrequencies appends.
-inline constexpr size_t kMaxTableBits = 256 * 16;
+// A count with all bits but the highest three rounded away. Tables hold counts like this: more
+// precise ones would take more bits than they save.
+constexpr uint32_t Rounded(uint32_t count) {
+  const int shift = std::max(0, static_cast<int>(std::bit_width(count)) - 3);
+  return (count + (1u << shift >> 1)) >> shift << shift;
+}
 
-// Frequencies as bits: for each symbol in order until the sum is kScale, the frequency's bit width
-// in 4 bits, then the bits below its highest; after a width of 0, 4 bits say how many more zeros
-// follow.
-void WriteFrequencies(const Frequencies& frequencies, BitWriter& out);
-// nullopt when they do not sum to kScale or name a symbol from `symbols` on.
-std::optional<Frequencies> ReadFrequencies(size_t symbols, BitReader& in);
+// Upper bound of the bits that WriteCounts appends.
+inline constexpr size_t kMaxTableBits = 8 + 256 * 13;
+// Bit width of the largest count that a table may hold.
+inline constexpr unsigned kMaxCountBits = 20;
+
+// Counts as bits. Requires: all are Rounded and below 2^kMaxCountBits, some are not 0.
+void WriteCounts(const Counts& counts, BitWriter& out);
+// nullopt when malformed; never counts a symbol from `symbols` on.
+std::optional<Counts> ReadCounts(size_t symbols, BitReader& in);
 
 // What EncodeSymbols looks up, for symbol s in context c at [256 c + s].
 struct EncodeEntry {
@@ -71,17 +84,18 @@ void FillEncodeTable(const Frequencies& frequencies, size_t context, EncodeTable
 // Requires: table.size() >= kScale * (context + 1).
 void FillDecodeTable(const Frequencies& frequencies, size_t context, DecodeTable table);
 
-// Appends the words to `out` and returns their bytes, at most 2 a symbol; changes `states`.
-// Requires: each symbol has a frequency in its context; contexts.size() == symbols.size(); room for
-// 2 bytes a symbol and kEncodeSlack more at `out`.
-size_t EncodeSymbols(const EncodeTable& table, Bytes symbols, Bytes contexts, States& states,
-                     std::byte* out);
+// Appends the words to `out` and returns their bytes, at most 2 a symbol; changes the first `lanes`
+// of `states`.
+// Requires: lanes is one of kLaneChoices; each symbol has a frequency in its context;
+// contexts.size() == symbols.size(); room for 2 bytes a symbol and kEncodeSlack more at `out`.
+size_t EncodeSymbols(const EncodeTable& table, size_t lanes, Bytes symbols, Bytes contexts,
+                     States& states, std::byte* out);
 
-// Decodes symbols.size() symbols from the end of `words`, changing `states`. Returns the bytes of
-// `words` that are left at the front; nullopt when they do not suffice.
-// Requires: contexts below those in `table`; contexts.size() == symbols.size(); kHalfStateBytes
-// readable bytes on either side of `words`.
-std::optional<size_t> DecodeSymbols(DecodeTable table, Bytes words, Bytes contexts, States& states,
-                                    MutableBytes symbols);
+// Decodes symbols.size() symbols from the end of `words`, changing the first `lanes` of `states`.
+// Returns the bytes of `words` that are left at the front; nullopt when they do not suffice.
+// Requires: lanes is one of kLaneChoices; contexts below those in `table`; contexts.size() ==
+// symbols.size(); HalfStateBytes(lanes) readable bytes on either side of `words`.
+std::optional<size_t> DecodeSymbols(DecodeTable table, size_t lanes, Bytes words, Bytes contexts,
+                                    States& states, MutableBytes symbols);
 
 }  // namespace bitsnap::context_rans

@@ -54,14 +54,14 @@ struct Coded {
 };
 
 // Plain rANS with division, straight from its definition.
-Coded EncodeRef(const Sample& sample) {
+Coded EncodeRef(const Sample& sample, size_t lanes) {
   Coded coded;
   for (size_t i = 0; i < sample.symbols.size(); ++i) {
     const Frequencies& f = sample.frequencies[std::to_integer<size_t>(sample.contexts[i])];
     const auto symbol = std::to_integer<size_t>(sample.symbols[i]);
     uint32_t start = 0;
     for (size_t s = 0; s < symbol; ++s) start += f[s];
-    uint32_t& x = coded.states[i % kLanes];
+    uint32_t& x = coded.states[i % lanes];
     if (x >= uint64_t{f[symbol]} << (32 - kScaleBits)) {
       coded.words.push_back(std::byte(x));
       coded.words.push_back(std::byte(x >> 8));
@@ -72,25 +72,27 @@ Coded EncodeRef(const Sample& sample) {
   return coded;
 }
 
-Coded Encode(const Sample& sample) {
+Coded Encode(const Sample& sample, size_t lanes) {
   const auto table = std::make_unique<EncodeTable>();
   for (size_t c = 0; c < kContexts; ++c) FillEncodeTable(sample.frequencies[c], c, *table);
   Coded coded;
   coded.words.resize(2 * sample.symbols.size() + kEncodeSlack);
-  coded.words.resize(
-      EncodeSymbols(*table, sample.symbols, sample.contexts, coded.states, coded.words.data()));
+  coded.words.resize(EncodeSymbols(*table, lanes, sample.symbols, sample.contexts, coded.states,
+                                   coded.words.data()));
   return coded;
 }
 
 // Decodes and returns the bytes of `words` left; nullopt when there were too few.
-std::optional<size_t> Decode(const Sample& sample, Bytes words, States& states, Buffer& symbols) {
+std::optional<size_t> Decode(const Sample& sample, size_t lanes, Bytes words, States& states,
+                             Buffer& symbols) {
   std::vector<uint32_t> table(kContexts * kScale);
   for (size_t c = 0; c < kContexts; ++c) FillDecodeTable(sample.frequencies[c], c, table);
-  Buffer between(words.size() + 2 * kHalfStateBytes, std::byte{0x5a});
-  std::ranges::copy(words, between.begin() + kHalfStateBytes);
+  const size_t half = HalfStateBytes(lanes);
+  Buffer between(words.size() + 2 * half, std::byte{0x5a});
+  std::ranges::copy(words, between.begin() + half);
   symbols.assign(sample.symbols.size(), std::byte{0});
-  return DecodeSymbols(table, Bytes(between).subspan(kHalfStateBytes, words.size()),
-                       sample.contexts, states, symbols);
+  return DecodeSymbols(table, lanes, Bytes(between).subspan(half, words.size()), sample.contexts,
+                       states, symbols);
 }
 
 class ContextRans : public hwy::TestWithParamTarget {};
@@ -98,49 +100,59 @@ HWY_TARGET_INSTANTIATE_TEST_SUITE_P(ContextRans);
 
 TEST_P(ContextRans, EqualsReference) {
   for (size_t count : {1, 2, 31, 32, 33, 64, 100, 1000, 70000}) {
-    SCOPED_TRACE(count);
     const Sample sample(count, 1);
-    const Coded want = EncodeRef(sample);
-    const Coded got = Encode(sample);
-    ASSERT_EQ(got.words, want.words);
-    ASSERT_EQ(got.states, want.states);
+    for (size_t lanes : kLaneChoices) {
+      SCOPED_TRACE(testing::Message() << count << " symbols, lanes " << lanes);
+      const Coded want = EncodeRef(sample, lanes);
+      const Coded got = Encode(sample, lanes);
+      ASSERT_EQ(got.words, want.words);
+      ASSERT_EQ(got.states, want.states);
 
-    States states = got.states;
-    Buffer symbols;
-    EXPECT_EQ(Decode(sample, got.words, states, symbols), 0u);
-    EXPECT_EQ(symbols, sample.symbols);
-    EXPECT_EQ(states, InitialStates());
+      States states = got.states;
+      Buffer symbols;
+      EXPECT_EQ(Decode(sample, lanes, got.words, states, symbols), 0u);
+      EXPECT_EQ(symbols, sample.symbols);
+      EXPECT_EQ(states, InitialStates());
+    }
   }
 }
 
 TEST_P(ContextRans, LeavesWhatStandsBeforeTheWords) {
   const Sample sample(1000, 2);
-  const Coded coded = Encode(sample);
-  Buffer longer(99, std::byte{0xff});
-  longer.insert(longer.end(), coded.words.begin(), coded.words.end());
-  States states = coded.states;
-  Buffer symbols;
-  EXPECT_EQ(Decode(sample, longer, states, symbols), 99u);
-  EXPECT_EQ(symbols, sample.symbols);
+  for (size_t lanes : kLaneChoices) {
+    const Coded coded = Encode(sample, lanes);
+    Buffer longer(99, std::byte{0xff});
+    longer.insert(longer.end(), coded.words.begin(), coded.words.end());
+    States states = coded.states;
+    Buffer symbols;
+    EXPECT_EQ(Decode(sample, lanes, longer, states, symbols), 99u);
+    EXPECT_EQ(symbols, sample.symbols);
+  }
 }
 
 TEST_P(ContextRans, TooFewWordsAreNoticed) {
   const Sample sample(1000, 3);
-  const Coded coded = Encode(sample);
-  for (size_t missing = 1; missing <= coded.words.size(); ++missing) {
-    States states = coded.states;
-    Buffer symbols;
-    EXPECT_EQ(Decode(sample, Bytes(coded.words).subspan(missing), states, symbols), std::nullopt);
+  for (size_t lanes : kLaneChoices) {
+    const Coded coded = Encode(sample, lanes);
+    for (size_t missing = 1; missing <= coded.words.size(); ++missing) {
+      States states = coded.states;
+      Buffer symbols;
+      const Bytes rest = Bytes(coded.words).subspan(missing);
+      EXPECT_EQ(Decode(sample, lanes, rest, states, symbols), std::nullopt);
+    }
   }
 }
 
-TEST(ContextRansFrequencies, SumToTheScaleAndKeepWhatOccurs) {
+TEST(ContextRansCounts, FrequenciesSumToTheScaleAndKeepWhatOccurs) {
   std::mt19937 random(4);
   for (int round = 0; round < 1000; ++round) {
     Counts counts{};
     const size_t used = 1 + random() % 256;
+    size_t last = 0;
     for (size_t i = 0; i < used; ++i) {
-      counts[random() % 256] = static_cast<uint32_t>(1 + (random() >> random() % 32) / 512);
+      const size_t symbol = random() % 256;
+      counts[symbol] = Rounded(static_cast<uint32_t>(1 + (random() >> random() % 32) / 16384));
+      last = std::max(last, symbol);
     }
     const Frequencies frequencies = Normalize(counts);
     uint32_t sum = 0;
@@ -152,33 +164,43 @@ TEST(ContextRansFrequencies, SumToTheScaleAndKeepWhatOccurs) {
 
     Buffer bytes(kMaxTableBits / 8 + 8);
     BitWriter writer(bytes.data());
-    WriteFrequencies(frequencies, writer);
+    WriteCounts(counts, writer);
+    ASSERT_LE(writer.size(), kMaxTableBits / 8);
     bytes.resize(writer.size());
     BitReader reader(bytes);
-    ASSERT_EQ(ReadFrequencies(256, reader), frequencies);
+    ASSERT_EQ(ReadCounts(256, reader), counts);
     ASSERT_EQ(reader.size(), bytes.size());
     BitReader few(bytes);
-    const size_t last = 255 - (std::find_if(frequencies.rbegin(), frequencies.rend(),
-                                            [](auto f) { return f > 0; }) -
-                               frequencies.rbegin());
-    ASSERT_EQ(ReadFrequencies(last, few), std::nullopt) << "a symbol too many";
+    ASSERT_EQ(ReadCounts(last, few), std::nullopt) << "a symbol too many";
   }
 }
 
-TEST(ContextRansFrequencies, HostileTablesAreRefused) {
+TEST(ContextRansCounts, KeepThreeBits) {
+  for (uint32_t exact : {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20}) {
+    EXPECT_EQ(Rounded(exact), exact);
+  }
+  EXPECT_EQ(Rounded(9), 10u);
+  EXPECT_EQ(Rounded(15), 16u);
+  EXPECT_EQ(Rounded(1000), 1024u);
+  EXPECT_EQ(Rounded(131072), 131072u);
+}
+
+TEST(ContextRansCounts, HostileTablesAreRefused) {
   const auto read = [](std::initializer_list<int> content) {
     Buffer bytes;
     for (int b : content) bytes.push_back(std::byte(b));
     BitReader reader(bytes);
-    return ReadFrequencies(256, reader).has_value();
+    return ReadCounts(200, reader);
   };
-  EXPECT_TRUE(read({0x0d, 0x00}));         // 4096
-  EXPECT_FALSE(read({0x1d, 0x00}));        // 4097
-  EXPECT_FALSE(read({}));                  // nothing
-  EXPECT_FALSE(read({0x0e, 0x00, 0x00}));  // 8192
-  EXPECT_FALSE(read({0xff, 0xff, 0xff}));
-  EXPECT_FALSE(read({0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0, 0xf0,
-                     0xf0, 0xf0, 0xf0, 0xf0}));  // zeros only
+  // Last symbol 0; width 0 + 1 as gamma(2 + 1) = 0 1 1.
+  ASSERT_TRUE(read({0x00, 0x06}));
+  EXPECT_EQ((*read({0x00, 0x06}))[0], 1u);
+  EXPECT_FALSE(read({}));
+  EXPECT_FALSE(read({0xc8, 0xff, 0xff, 0xff})) << "symbol 200";
+  EXPECT_FALSE(read({0x00, 0x01})) << "none occurs";
+  EXPECT_FALSE(read({0x00, 0x02})) << "a width below zero";
+  EXPECT_FALSE(read({0x00, 0xe0, 0xff})) << "a width too large";
+  EXPECT_FALSE(read({0x00, 0x00, 0x00, 0x00})) << "no width";
 }
 
 }  // namespace

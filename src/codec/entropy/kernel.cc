@@ -11,11 +11,12 @@
 #define BITSNAP_CONTEXT_RANS_ONCE
 namespace bitsnap::context_rans {
 
-// What is left after whole groups of kLanes symbols, and everything where there are no vectors.
-inline std::byte* EncodeTail(const EncodeTable& table, Bytes symbols, Bytes contexts,
-                             States& states, std::byte* out) {
+// For few lanes, for what is left after whole groups, and where there are no vectors.
+// Requires: the first symbol is one of lane 0.
+inline std::byte* EncodeScalar(const EncodeTable& table, size_t lanes, Bytes symbols,
+                               Bytes contexts, States& states, std::byte* out) {
   for (size_t i = 0; i < symbols.size(); ++i) {
-    uint32_t& x = states[i % kLanes];
+    uint32_t& x = states[i & (lanes - 1)];
     const uint32_t range = table.ranges[std::to_integer<size_t>(contexts[i]) << 8 |
                                         std::to_integer<size_t>(symbols[i])];
     const uint32_t start = range >> 16, frequency = range & 0xffff;
@@ -31,10 +32,11 @@ inline std::byte* EncodeTail(const EncodeTable& table, Bytes symbols, Bytes cont
 }
 
 // Returns the end of the words left; null when they do not suffice.
-inline const std::byte* DecodeTail(DecodeTable table, const std::byte* begin, const std::byte* end,
-                                   Bytes contexts, States& states, MutableBytes symbols) {
+inline const std::byte* DecodeScalar(DecodeTable table, size_t lanes, const std::byte* begin,
+                                     const std::byte* end, Bytes contexts, States& states,
+                                     MutableBytes symbols) {
   for (size_t i = symbols.size(); i-- > 0;) {
-    uint32_t& x = states[i % kLanes];
+    uint32_t& x = states[i & (lanes - 1)];
     const uint32_t entry = table[std::to_integer<size_t>(contexts[i]) << kScaleBits | x % kScale];
     symbols[i] = static_cast<std::byte>(entry);
     const uint32_t frequency = (entry >> 8) % kScale + 1;
@@ -75,13 +77,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 size_t Encode(const EncodeTable& table, Bytes symbols, Bytes contexts, States& states,
               std::byte* out) {
-  return EncodeTail(table, symbols, contexts, states, out) - out;
+  return EncodeScalar(table, kMaxLanes, symbols, contexts, states, out) - out;
 }
 
 std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, States& states,
                              MutableBytes symbols) {
   const std::byte* begin = words.data();
-  const std::byte* end = DecodeTail(table, begin, begin + words.size(), contexts, states, symbols);
+  const std::byte* end =
+      DecodeScalar(table, kMaxLanes, begin, begin + words.size(), contexts, states, symbols);
   if (end == nullptr) return std::nullopt;
   return end - begin;
 }
@@ -91,7 +94,7 @@ std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, Sta
 using D = hn::CappedTag<uint32_t, 16>;
 using V = hn::VFromD<D>;
 constexpr size_t kN = hn::MaxLanes(D());
-constexpr size_t kVectors = kLanes / kN;
+constexpr size_t kVectors = kMaxLanes / kN;
 
 HWY_INLINE auto Signed(V v) { return hn::BitCast(hn::RebindToSigned<D>(), v); }
 
@@ -147,14 +150,14 @@ size_t Encode(const EncodeTable& table, Bytes symbols, Bytes contexts, States& s
   V x[kVectors];
   for (size_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, &states[v * kN]);
   size_t i = 0;
-  for (; i + kLanes <= symbols.size(); i += kLanes) {
+  for (; i + kMaxLanes <= symbols.size(); i += kMaxLanes) {
     for (size_t v = 0; v < kVectors; ++v) {
       const size_t at = i + v * kN;
       end = EncodeVector(table, &symbols[at], &contexts[at], x[v], end);
     }
   }
   for (size_t v = 0; v < kVectors; ++v) hn::StoreU(x[v], d, &states[v * kN]);
-  return EncodeTail(table, symbols.subspan(i), contexts.subspan(i), states, end) - out;
+  return EncodeScalar(table, kMaxLanes, symbols.subspan(i), contexts.subspan(i), states, end) - out;
 }
 
 // Words from `words` on, in order, in the lanes that are set in `mask`; zero in the others.
@@ -208,16 +211,16 @@ std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, Sta
                              MutableBytes symbols) {
   const D d;
   const std::byte* const begin = words.data();
-  size_t i = symbols.size() / kLanes * kLanes;
-  const std::byte* end = DecodeTail(table, begin, begin + words.size(), contexts.subspan(i), states,
-                                    symbols.subspan(i));
+  size_t i = symbols.size() / kMaxLanes * kMaxLanes;
+  const std::byte* end = DecodeScalar(table, kMaxLanes, begin, begin + words.size(),
+                                      contexts.subspan(i), states, symbols.subspan(i));
   if (end == nullptr) return std::nullopt;
   V x[kVectors];
   for (size_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, &states[v * kN]);
-  // A group takes at most kHalfStateBytes, so that it may start before it is known to have them.
-  for (; i > 0 && end >= begin; i -= kLanes) {
+  // A group takes at most half the states' bytes, so that it may start before it is known to have them.
+  for (; i > 0 && end >= begin; i -= kMaxLanes) {
     for (size_t v = kVectors; v-- > 0;) {
-      const size_t at = i - kLanes + v * kN;
+      const size_t at = i - kMaxLanes + v * kN;
       end = DecodeVector(table, &contexts[at], x[v], &symbols[at], end);
     }
   }
@@ -237,14 +240,24 @@ namespace bitsnap::context_rans {
 HWY_EXPORT(Encode);
 HWY_EXPORT(Decode);
 
-size_t EncodeSymbols(const EncodeTable& table, Bytes symbols, Bytes contexts, States& states,
-                     std::byte* out) {
-  return HWY_DYNAMIC_DISPATCH(Encode)(table, symbols, contexts, states, out);
+size_t EncodeSymbols(const EncodeTable& table, size_t lanes, Bytes symbols, Bytes contexts,
+                     States& states, std::byte* out) {
+  if (lanes == kMaxLanes) {
+    return HWY_DYNAMIC_DISPATCH(Encode)(table, symbols, contexts, states, out);
+  }
+  return EncodeScalar(table, lanes, symbols, contexts, states, out) - out;
 }
 
-std::optional<size_t> DecodeSymbols(DecodeTable table, Bytes words, Bytes contexts, States& states,
-                                    MutableBytes symbols) {
-  return HWY_DYNAMIC_DISPATCH(Decode)(table, words, contexts, states, symbols);
+std::optional<size_t> DecodeSymbols(DecodeTable table, size_t lanes, Bytes words, Bytes contexts,
+                                    States& states, MutableBytes symbols) {
+  if (lanes == kMaxLanes) {
+    return HWY_DYNAMIC_DISPATCH(Decode)(table, words, contexts, states, symbols);
+  }
+  const std::byte* begin = words.data();
+  const std::byte* end =
+      DecodeScalar(table, lanes, begin, begin + words.size(), contexts, states, symbols);
+  if (end == nullptr) return std::nullopt;
+  return end - begin;
 }
 
 }  // namespace bitsnap::context_rans
