@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "base/try.h"
 #include "codec/delta/classes.h"
 #include "codec/delta/kernel.h"
 #include "codec/delta/runs.h"
@@ -14,14 +15,14 @@ namespace bitsnap {
 namespace {
 
 using context_rans::Counts;
-using context_rans::DecodeTable;
 using context_rans::EncodeTable;
 using context_rans::States;
 using delta::Classes;
+using delta::kMaxClasses;
 using delta::Run;
 using delta::Runs;
 
-// Slots of the scratch: a symbol and a class for each word, counts, coding tables.
+// Slots of the scratch: a symbol and a class for each coded word, counts, coding tables.
 constexpr size_t kSymbolsSlot = 0;
 constexpr size_t kClassesSlot = 1;
 constexpr size_t kCountsSlot = 2;
@@ -32,8 +33,8 @@ constexpr unsigned kClassesMask = 0x0f;
 constexpr unsigned kHasRuns = 0x10;
 constexpr unsigned kLanesShift = 5;
 
-constexpr size_t kMaxHeaderBytes = 1 + Runs::kMaxBytes + delta::kMaxClasses +
-                                   delta::kMaxClasses * context_rans::kMaxTableBits / 8 + 1;
+constexpr size_t kMaxHeaderBytes =
+    1 + Runs::kMaxBytes + kMaxClasses + kMaxClasses * context_rans::kMaxTableBits / 8 + 1;
 
 template <class T>
 T& ScratchAs(Scratch& scratch, size_t slot) {
@@ -44,47 +45,91 @@ size_t SymbolsOf(DType dtype) {
   return delta::WithLayout(dtype, []<class L>(L) { return L::kSymbols; });
 }
 
-// A block's coded words as the kernels take them: run by run, the per-word bytes back to back.
+size_t GroupsOf(DType dtype, size_t bytes) {
+  return CeilDiv(bytes / WordBytes(dtype), delta::kGroup);
+}
+
+template <class Span>
+Span Part(Span bytes, size_t begin, size_t size) {
+  return bytes.subspan(begin, size);
+}
+
+// The coded words of a block: run by run in the block, back to back in arrays of one byte a word.
 class CodedWords {
  public:
-  CodedWords(DType dtype, const Runs& runs, size_t block_bytes)
-      : runs_(runs), word_bytes_(WordBytes(dtype)), block_bytes_(block_bytes) {}
+  CodedWords(DType dtype, const Runs& runs, size_t block_bytes, Scratch& scratch)
+      : dtype_(dtype), runs_(runs), block_bytes_(block_bytes) {
+    size_t count = 0;
+    ForEachRun([&](size_t, size_t, size_t, size_t words) { count += words; });
+    symbols_ = scratch.Get(kSymbolsSlot, count);
+    classes_ = scratch.Get(kClassesSlot, count);
+  }
 
-  // Calls `body(bytes, words)` for each run: its range of bytes in the block, and its range in the
-  // arrays of one byte a word.
+  MutableBytes symbols() const { return symbols_; }
+  MutableBytes classes() const { return classes_; }
+
+  // Into symbols().
+  void MakeSymbols(Bytes base, Bytes raw) const {
+    ForEachRun([&](size_t begin, size_t bytes, size_t first, size_t words) {
+      delta::MakeSymbols(dtype_, Part(base, begin, bytes), Part(raw, begin, bytes),
+                         Part(symbols_, first, words));
+    });
+  }
+
+  // Into classes().
+  void Exponents(Bytes base) const {
+    ForEachRun([&](size_t begin, size_t bytes, size_t first, size_t words) {
+      delta::Exponents(dtype_, Part(base, begin, bytes), Part(classes_, first, words));
+    });
+  }
+
+  void WriteExtras(Bytes base, Bytes raw, BitWriter& out) const {
+    ForEachRun([&](size_t begin, size_t bytes, size_t first, size_t words) {
+      delta::WriteExtras(dtype_, Part(base, begin, bytes), Part(raw, begin, bytes),
+                         Part(Bytes(symbols_), first, words), out);
+    });
+  }
+
+  // Of words that are not coded, the base's.
+  void Restore(Bytes base, BitReader& extras, MutableBytes out) const {
+    size_t end = 0;
+    ForEachRun([&](size_t begin, size_t bytes, size_t first, size_t words) {
+      std::ranges::copy(Part(base, end, begin - end), out.begin() + end);
+      delta::Restore(dtype_, Part(base, begin, bytes), Part(Bytes(symbols_), first, words), extras,
+                     Part(out, begin, bytes));
+      end = begin + bytes;
+    });
+    std::ranges::copy(base.subspan(end), out.begin() + end);
+  }
+
+ private:
+  // Calls `body(first byte in the block, bytes, first word in the arrays, words)`.
   template <class Body>
-  void ForEach(Body&& body) const {
+  void ForEachRun(Body&& body) const {
+    const size_t group_bytes = delta::kGroup * WordBytes(dtype_);
     size_t word = 0;
     for (const Run& run : runs_.runs()) {
-      const size_t begin = run.begin * delta::kGroup * word_bytes_;
-      const size_t end = std::min(run.end * delta::kGroup * word_bytes_, block_bytes_);
-      const size_t words = (end - begin) / word_bytes_;
-      body(Range{begin, end - begin}, Range{word, words});
+      const size_t begin = run.begin * group_bytes;
+      const size_t bytes = std::min(run.end * group_bytes, block_bytes_) - begin;
+      const size_t words = bytes / WordBytes(dtype_);
+      body(begin, bytes, word, words);
       word += words;
     }
   }
 
-  size_t count() const {
-    size_t words = 0;
-    ForEach([&](auto, auto range) { words += range.size; });
-    return words;
-  }
-
-  struct Range {
-    size_t begin, size;
-    Bytes Of(Bytes bytes) const { return bytes.subspan(begin, size); }
-    MutableBytes Of(MutableBytes bytes) const { return bytes.subspan(begin, size); }
-  };
-
- private:
+  DType dtype_;
   const Runs& runs_;
-  size_t word_bytes_;
   size_t block_bytes_;
+  MutableBytes symbols_, classes_;
 };
 
-size_t Groups(size_t words) { return CeilDiv(words, delta::kGroup); }
+// Classes of words as the payload has them.
+struct ClassPlan {
+  delta::Partition<kMaxClasses> by_exponent;
+  std::array<Counts*, kMaxClasses> counts;  // in the scratch
+  size_t estimate;                          // bytes of the payload
+};
 
-// Bits that follow the symbols outright.
 uint64_t CountExtraBits(DType dtype, const Classes& classes) {
   return delta::WithLayout(dtype, [&]<class L>(L) {
     uint64_t bits = 0;
@@ -97,37 +142,106 @@ uint64_t CountExtraBits(DType dtype, const Classes& classes) {
   });
 }
 
+// Turns exponents, given in words.classes(), into classes.
+ClassPlan PlanClasses(DType dtype, const CodedWords& words, Scratch& scratch) {
+  const auto rows = delta::ChooseRows(words.classes());
+  delta::Classify(rows.used(), words.classes());
+  auto& histogram = ScratchAs<delta::Histogram>(scratch, kCountsSlot);
+  const Classes classes = delta::ChooseClasses(
+      histogram.Count(words.classes(), words.symbols(), rows.count), SymbolsOf(dtype));
+  delta::Classify(classes.of_rows.used(), words.classes());
+
+  ClassPlan plan;
+  for (uint8_t row : classes.of_rows.used()) plan.by_exponent.Add(rows.starts[row - 1]);
+  plan.counts = classes.counts;
+  plan.estimate = (classes.estimated_bits + CountExtraBits(dtype, classes)) / 8;
+  return plan;
+}
+
 // States take room, so few of them for blocks that become small. An index of kLaneChoices.
 unsigned ChooseLanes(size_t coded_bytes) {
   return coded_bytes < 512 ? 0 : coded_bytes < 8192 ? 1 : 2;
 }
 
-// What stands before the first states.
-struct Header {
-  const Runs& runs;
-  size_t groups;
-  std::span<const uint8_t> class_starts;
-  std::span<Counts* const> counts;  // of each class; become Rounded
-  unsigned lanes_choice;
-
-  // Fills the table too; returns the end of what was written.
-  std::byte* Write(EncodeTable& table, std::byte* out) const {
-    const bool all = runs.CoverAll(groups);
-    *out++ = static_cast<std::byte>(class_starts.size() | (all ? 0 : kHasRuns) |
-                                    lanes_choice << kLanesShift);
-    if (!all) out = runs.Write(out);
-    out = std::ranges::copy(std::as_bytes(class_starts), out).out;
-    BitWriter bits(out);
-    for (size_t k = 0; k < counts.size(); ++k) {
-      for (uint32_t& count : *counts[k]) count = context_rans::Rounded(count);
-      context_rans::WriteCounts(*counts[k], bits);
-      context_rans::FillEncodeTable(context_rans::Normalize(*counts[k]), k, table);
-    }
-    return out + bits.size();
+// Writes all that stands before the first states and fills the table; returns the end.
+std::byte* WriteHeader(const Runs& runs, size_t groups, const ClassPlan& plan, unsigned lanes,
+                       EncodeTable& table, std::byte* out) {
+  const size_t classes = plan.by_exponent.count;
+  const bool all = runs.CoverAll(groups);
+  *out++ = static_cast<std::byte>((classes - 1) | (all ? 0 : kHasRuns) | lanes << kLanesShift);
+  if (!all) out = runs.Write(out);
+  out = std::ranges::copy(std::as_bytes(plan.by_exponent.used()), out).out;
+  BitWriter bits(out);
+  for (size_t k = 0; k < classes; ++k) {
+    for (uint32_t& count : *plan.counts[k]) count = context_rans::Rounded(count);
+    context_rans::WriteCounts(*plan.counts[k], bits);
+    context_rans::FillEncodeTable(context_rans::Normalize(*plan.counts[k]), k, table);
   }
+  return out + bits.size();
+}
+
+// What a decoder finds before the first states.
+struct Header {
+  Runs runs;
+  size_t lanes;
+  delta::Partition<kMaxClasses> by_exponent;
+  std::span<uint32_t> table;  // in the scratch
 };
 
-Result<void> Corrupt(const char* message) { return Fail(ErrorKind::kCorrupt, message); }
+tl::unexpected<Error> Corrupt(const char* message) { return Fail(ErrorKind::kCorrupt, message); }
+
+// Leaves `reader` at the first states.
+Result<Header> ReadHeader(DType dtype, size_t groups, ByteReader& reader, Bytes payload,
+                          Scratch& scratch) {
+  const unsigned first = reader.Int<uint8_t>();
+  const size_t choice = first >> kLanesShift;
+  if (choice >= context_rans::kLaneChoices.size()) return Corrupt("delta block of unknown kind");
+  const auto runs = (first & kHasRuns) != 0 ? Runs::Read(groups, reader) : Runs::All(groups);
+  if (!runs) return Corrupt("delta block has malformed runs");
+  Header header{*runs, context_rans::kLaneChoices[choice], {}, {}};
+
+  uint8_t last = 0;
+  while (header.by_exponent.count <= (first & kClassesMask)) {
+    const auto start = reader.Int<uint8_t>();
+    if (start <= last) return Corrupt("delta block has classes out of order");
+    header.by_exponent.Add(last = start);
+  }
+
+  const size_t entries = header.by_exponent.count * context_rans::kScale;
+  const MutableBytes table = scratch.Get(kTableSlot, entries * sizeof(uint32_t));
+  header.table = {reinterpret_cast<uint32_t*>(table.data()), entries};
+  BitReader bits(payload.last(reader.remaining()));
+  for (size_t k = 0; k < header.by_exponent.count; ++k) {
+    const auto counts = context_rans::ReadCounts(SymbolsOf(dtype), bits);
+    if (!counts) return Corrupt("delta block has malformed counts");
+    context_rans::FillDecodeTable(context_rans::Normalize(*counts), k, header.table);
+  }
+  if (bits.size() > reader.remaining() || !bits.ZeroPadded()) {
+    return Corrupt("delta block has malformed counts");
+  }
+  reader.Raw(bits.size());
+  return header;
+}
+
+// Decodes the symbols of `words`, whose classes are known, from all that follows the header.
+// Returns the extra bits.
+Result<Bytes> ReadSymbols(const Header& header, Bytes body, const CodedWords& words) {
+  const size_t half = context_rans::HalfStateBytes(header.lanes);
+  if (body.size() < 2 * half) return Corrupt("delta block is too short");
+  States states;
+  states.fill(context_rans::kInitialState);
+  std::memcpy(states.data(), body.data(), half);
+  std::memcpy(&states[header.lanes / 2], body.last(half).data(), half);
+  const Bytes extras_and_words = body.subspan(half, body.size() - 2 * half);
+
+  const auto extra_bytes = context_rans::DecodeSymbols(header.table, header.lanes, extras_and_words,
+                                                       words.classes(), states, words.symbols());
+  const auto initial = [](uint32_t x) { return x == context_rans::kInitialState; };
+  if (!extra_bytes || !std::ranges::all_of(states, initial)) {
+    return Corrupt("delta block has symbols that do not end where they should");
+  }
+  return extras_and_words.first(*extra_bytes);
+}
 
 class Delta final : public Codec {
  public:
@@ -138,7 +252,8 @@ class Delta final : public Codec {
     return dtype == DType::kBF16 || dtype == DType::kF16 || dtype == DType::kF32;
   }
 
-  // A word takes at most 2 bytes of words, and no more extra bits than it has bits.
+  // With its extra bits, a word is coded in less than twice its size: a symbol takes at most one
+  // word of 16 bits, and there are always fewer extra bits than the word has.
   size_t EncodeBound(size_t raw_bytes) const override {
     return kMaxHeaderBytes + sizeof(States) + 2 * raw_bytes + context_rans::kEncodeSlack;
   }
@@ -148,128 +263,56 @@ class Delta final : public Codec {
     if (limit == 0) return std::nullopt;
     const DType dtype = context.dtype;
     const Bytes base = *context.base;
-    const size_t words = raw.size() / WordBytes(dtype);
+    const size_t groups = GroupsOf(dtype, raw.size());
     delta::GroupBits changed{};
     const size_t changed_words = delta::FindChanged(dtype, base, raw, changed);
     if (changed_words == 0) return 0;
-    const Runs runs = Runs::Choose(changed, Groups(words), words, changed_words);
-    const CodedWords coded(dtype, runs, raw.size());
-    const size_t count = coded.count();
 
-    const MutableBytes symbols = scratch.Get(kSymbolsSlot, count);
-    const MutableBytes classes_of = scratch.Get(kClassesSlot, count);
-    coded.ForEach([&](auto bytes, auto range) {
-      delta::MakeSymbols(dtype, bytes.Of(base), bytes.Of(raw), range.Of(symbols));
-      delta::Exponents(dtype, bytes.Of(base), range.Of(classes_of));
-    });
-    const auto rows = delta::ChooseRows(classes_of);
-    delta::Classify(rows.used(), classes_of);
-    auto& histogram = ScratchAs<delta::Histogram>(scratch, kCountsSlot);
-    const Classes classes =
-        delta::ChooseClasses(histogram.Count(classes_of, symbols, rows.count), SymbolsOf(dtype));
-    delta::Classify(classes.of_rows.used(), classes_of);
-    const size_t estimate = (classes.estimated_bits + CountExtraBits(dtype, classes)) / 8;
-    if (estimate >= limit) return std::nullopt;
+    const Runs runs = Runs::Choose(changed, groups, raw.size() / WordBytes(dtype), changed_words);
+    const CodedWords words(dtype, runs, raw.size(), scratch);
+    words.MakeSymbols(base, raw);
+    words.Exponents(base);
+    const ClassPlan plan = PlanClasses(dtype, words, scratch);
+    if (plan.estimate >= limit) return std::nullopt;
 
-    std::array<uint8_t, delta::kMaxClasses> starts;
-    const size_t class_count = classes.of_rows.count;
-    for (size_t k = 0; k + 1 < class_count; ++k) {
-      starts[k] = rows.starts[classes.of_rows.starts[k] - 1];
-    }
-    const Header header{runs, Groups(words), std::span(starts).first(class_count - 1),
-                        std::span(classes.counts).first(class_count), ChooseLanes(estimate)};
+    const unsigned choice = ChooseLanes(plan.estimate);
+    const size_t lanes = context_rans::kLaneChoices[choice];
+    const size_t half = context_rans::HalfStateBytes(lanes);
     auto& table = ScratchAs<EncodeTable>(scratch, kTableSlot);
-    std::byte* const first_states = header.Write(table, out.data());
+    std::byte* const header_end = WriteHeader(runs, groups, plan, choice, table, out.data());
+    BitWriter extras(header_end + half);
+    words.WriteExtras(base, raw, extras);
 
-    const size_t lanes = context_rans::kLaneChoices[header.lanes_choice];
-    const size_t half_states = context_rans::HalfStateBytes(lanes);
-    BitWriter extras(first_states + half_states);
-    coded.ForEach([&](auto bytes, auto range) {
-      delta::WriteExtras(dtype, bytes.Of(base), bytes.Of(raw), range.Of(symbols), extras);
-    });
     States states;
     states.fill(context_rans::kInitialState);
-    std::byte* end = first_states + half_states + extras.size();
-    end += context_rans::EncodeSymbols(table, lanes, symbols, classes_of, states, end);
-    std::memcpy(first_states, states.data(), half_states);
-    std::memcpy(end, &states[lanes / 2], half_states);
-    const size_t size = end + half_states - out.data();
+    std::byte* end = header_end + half + extras.size();
+    end += context_rans::EncodeSymbols(table, lanes, words.symbols(), words.classes(), states, end);
+    std::memcpy(header_end, states.data(), half);
+    std::memcpy(end, &states[lanes / 2], half);
+    const size_t size = end + half - out.data();
     if (size >= limit) return std::nullopt;
     return size;
   }
 
   Result<void> Decode(const BlockContext& context, Bytes payload, MutableBytes out,
                       Scratch& scratch) const override {
-    const DType dtype = context.dtype;
     const Bytes base = *context.base;
     if (payload.empty()) {
       std::ranges::copy(base, out.begin());
       return {};
     }
-    const size_t groups = Groups(out.size() / WordBytes(dtype));
     ByteReader reader(payload);
-    const unsigned head = reader.Int<uint8_t>();
-    const size_t class_count = (head & kClassesMask) + 1;
-    const size_t lanes_choice = head >> kLanesShift;
-    if (lanes_choice >= context_rans::kLaneChoices.size()) {
-      return Corrupt("delta block of an unknown kind");
-    }
-    const size_t lanes = context_rans::kLaneChoices[lanes_choice];
-    const size_t half_states = context_rans::HalfStateBytes(lanes);
-
-    const auto runs = (head & kHasRuns) != 0 ? Runs::Read(groups, reader) : Runs::All(groups);
-    if (!runs) return Corrupt("delta block has malformed runs");
-    const CodedWords coded(dtype, *runs, out.size());
-    const size_t count = coded.count();
-
-    std::array<uint8_t, delta::kMaxClasses> starts;
-    for (size_t k = 0; k + 1 < class_count; ++k) {
-      starts[k] = reader.Int<uint8_t>();
-      if (starts[k] <= (k > 0 ? starts[k - 1] : 0)) {
-        return Corrupt("delta block has classes out of order");
-      }
-    }
-    BitReader table_bits(payload.last(reader.remaining()));
-    const DecodeTable table(
-        reinterpret_cast<uint32_t*>(
-            scratch.Get(kTableSlot, class_count * context_rans::kScale * sizeof(uint32_t)).data()),
-        class_count * context_rans::kScale);
-    for (size_t k = 0; k < class_count; ++k) {
-      const auto counts = context_rans::ReadCounts(SymbolsOf(dtype), table_bits);
-      if (!counts) return Corrupt("delta block has malformed counts");
-      context_rans::FillDecodeTable(context_rans::Normalize(*counts), k, table);
-    }
-    if (table_bits.size() > reader.remaining() || !table_bits.ZeroPadded()) {
-      return Corrupt("delta block has malformed counts");
-    }
-    reader.Raw(table_bits.size());
-    if (reader.remaining() < 2 * half_states) return Corrupt("delta block is too short");
-
-    States states;
-    states.fill(context_rans::kInitialState);
-    const Bytes body = payload.last(reader.remaining());
-    std::memcpy(states.data(), body.data(), half_states);
-    std::memcpy(&states[lanes / 2], body.last(half_states).data(), half_states);
-    const Bytes extras_and_words = body.subspan(half_states, body.size() - 2 * half_states);
-
-    const MutableBytes symbols = scratch.Get(kSymbolsSlot, count);
-    const MutableBytes classes_of = scratch.Get(kClassesSlot, count);
-    coded.ForEach([&](auto bytes, auto range) {
-      delta::Exponents(dtype, bytes.Of(base), range.Of(classes_of));
-    });
-    delta::Classify(std::span(starts).first(class_count - 1), classes_of);
-    const auto left =
-        context_rans::DecodeSymbols(table, lanes, extras_and_words, classes_of, states, symbols);
-    const bool at_start = std::ranges::all_of(
-        states, [](uint32_t state) { return state == context_rans::kInitialState; });
-    if (!left || !at_start) return Corrupt("delta block's symbols do not end where they should");
-
-    BitReader extras(extras_and_words.first(*left));
-    if (!runs->CoverAll(groups)) std::ranges::copy(base, out.begin());
-    coded.ForEach([&](auto bytes, auto range) {
-      delta::Restore(dtype, bytes.Of(base), range.Of(symbols), extras, bytes.Of(out));
-    });
-    if (extras.size() != *left || !extras.ZeroPadded()) {
+    BITSNAP_ASSIGN(
+        const Header header,
+        ReadHeader(context.dtype, GroupsOf(context.dtype, out.size()), reader, payload, scratch));
+    const CodedWords words(context.dtype, header.runs, out.size(), scratch);
+    words.Exponents(base);
+    delta::Classify(header.by_exponent.used(), words.classes());
+    BITSNAP_ASSIGN(const Bytes extra_bytes,
+                   ReadSymbols(header, payload.last(reader.remaining()), words));
+    BitReader extras(extra_bytes);
+    words.Restore(base, extras, out);
+    if (extras.size() != extra_bytes.size() || !extras.ZeroPadded()) {
       return Corrupt("delta block has the wrong number of extra bits");
     }
     return {};

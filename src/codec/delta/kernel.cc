@@ -17,7 +17,7 @@ namespace bitsnap::delta {
 // What Restore needs to know of a symbol.
 template <class L>
 struct StepTable {
-  std::array<typename L::Word, 256> first{};  // signed; the extra bits move away from zero
+  std::array<typename L::Word, 256> first{};  // the smallest size
   std::array<uint8_t, 256> extra_bits{};
 
   constexpr StepTable() {
@@ -202,33 +202,41 @@ HWY_INLINE VOf<L> Applied(VOf<L> base, VOf<L> size, VOf<L> back) {
   return hn::Xor(Ordered(hn::Add(hn::Xor(base, sign), step)), sign);
 }
 
+// Replaces the sizes of symbols with extra bits, given as bits of `split`.
+template <class L>
+HWY_INLINE void AddExtras(const std::byte* symbols, uint64_t split, BitReader& extras,
+                          typename L::Word* sizes) {
+  using T = typename L::Word;
+  for (; split != 0; split &= split - 1) {
+    const size_t i = std::countr_zero(split);
+    const auto symbol = std::to_integer<uint8_t>(symbols[i]);
+    sizes[i] =
+        static_cast<T>(kStepTable<L>.first[symbol] + extras.Read(kStepTable<L>.extra_bits[symbol]));
+  }
+}
+
 // kStep words.
 template <class L>
-void StepRestore(const std::byte* base, const std::byte* symbols, BitReader& extras,
-                 std::byte* out) {
+HWY_INLINE void StepRestore(const std::byte* base, const std::byte* symbols, BitReader& extras,
+                            std::byte* out) {
   using T = typename L::Word;
   const DOf<L> d;
   constexpr size_t kLanes = kStep / sizeof(T);
-  uint64_t split = SplitSymbols<L>(symbols);
-  const bool any_split = split != 0;
+  const auto one = hn::Set(d, T{1});
   alignas(64) T sizes[kStep];
-  if (any_split) {
-    for (size_t i = 0; i < kStep; ++i) {
-      sizes[i] = kStepTable<L>.first[std::to_integer<uint8_t>(symbols[i])];
-    }
-    for (; split != 0; split &= split - 1) {
-      const size_t i = std::countr_zero(split);
-      const unsigned bits = kStepTable<L>.extra_bits[std::to_integer<uint8_t>(symbols[i])];
-      sizes[i] = static_cast<T>(sizes[i] + extras.Read(bits));
-    }
-  }
+  VOf<L> size[sizeof(T)], back[sizeof(T)];
   for (size_t k = 0; k < sizeof(T); ++k) {
     const auto symbol = Widen(d, symbols + k * kLanes);
-    const auto one = hn::Set(d, T{1});
-    const auto back = hn::Sub(hn::Zero(d), hn::And(symbol, one));
-    const auto size =
-        any_split ? hn::Load(d, sizes + k * kLanes) : hn::ShiftRight<1>(hn::Add(symbol, one));
-    hn::StoreU(Applied<L>(LoadWords<L>(base + k * kStep), size, back), d,
+    back[k] = hn::Sub(hn::Zero(d), hn::And(symbol, one));
+    size[k] = hn::ShiftRight<1>(hn::Add(symbol, one));
+  }
+  if (const uint64_t split = SplitSymbols<L>(symbols); split != 0) {
+    for (size_t k = 0; k < sizeof(T); ++k) hn::Store(size[k], d, sizes + k * kLanes);
+    AddExtras<L>(symbols, split, extras, sizes);
+    for (size_t k = 0; k < sizeof(T); ++k) size[k] = hn::Load(d, sizes + k * kLanes);
+  }
+  for (size_t k = 0; k < sizeof(T); ++k) {
+    hn::StoreU(Applied<L>(LoadWords<L>(base + k * kStep), size[k], back[k]), d,
                reinterpret_cast<T*>(out + k * kStep));
   }
 }

@@ -87,12 +87,12 @@ std::optional<Counts> ReadCounts(size_t symbols, BitReader& in) {
 }
 
 void FillEncodeTable(const Frequencies& frequencies, size_t context, EncodeTable& table) {
-  uint32_t start = 0;
+  uint64_t start = 0;
   for (size_t s = 0; s < frequencies.size(); ++s) {
-    const uint32_t frequency = frequencies[s];
+    const uint64_t frequency = frequencies[s];
     if (frequency == 0) continue;
-    table.ranges[256 * context + s] = EncodeEntry::Range(start, frequency);
-    table.reciprocals[256 * context + s] = EncodeEntry::Reciprocal(frequency);
+    const uint64_t reciprocal = std::min<uint64_t>((uint64_t{1} << 32) / frequency, UINT32_MAX);
+    table[256 * context + s] = reciprocal << 32 | start << 16 | frequency;
     start += frequency;
   }
 }

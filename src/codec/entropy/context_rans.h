@@ -61,20 +61,10 @@ void WriteCounts(const Counts& counts, BitWriter& out);
 // nullopt when malformed; never counts a symbol from `symbols` on.
 std::optional<Counts> ReadCounts(size_t symbols, BitReader& in);
 
-// What EncodeSymbols looks up, for symbol s in context c at [256 c + s].
-struct EncodeEntry {
-  static constexpr uint32_t Range(uint32_t start, uint32_t frequency) {
-    return start << 16 | frequency;
-  }
-  // floor(2^32 / frequency), cut to 32 bits: too small by one in places, which the kernel corrects.
-  static constexpr uint32_t Reciprocal(uint32_t frequency) {
-    return frequency == 1 ? UINT32_MAX : static_cast<uint32_t>((uint64_t{1} << 32) / frequency);
-  }
-};
-struct EncodeTable {
-  std::array<uint32_t, 256 * kMaxContexts> ranges;
-  std::array<uint32_t, 256 * kMaxContexts> reciprocals;
-};
+// What EncodeSymbols looks up, at [256 * context + symbol]: the frequency in bits 0 to 15, the
+// start of its range in bits 16 to 31, and above them floor(2^32 / frequency), or 2^32 - 1 for 1:
+// by it, a quotient comes out right or too small by one.
+using EncodeTable = std::array<uint64_t, 256 * kMaxContexts>;
 
 // What DecodeSymbols looks up: at [kScale * context + x % kScale] the symbol in bits 0 to 7, its
 // frequency less 1 in bits 8 to 19, and in the rest x % kScale less the start of its range.

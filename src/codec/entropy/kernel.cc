@@ -11,60 +11,102 @@
 #define BITSNAP_CONTEXT_RANS_ONCE
 namespace bitsnap::context_rans {
 
-// For few lanes, for what is left after whole groups, and where there are no vectors.
-// Requires: the first symbol is one of lane 0.
-inline std::byte* EncodeScalar(const EncodeTable& table, size_t lanes, Bytes symbols,
-                               Bytes contexts, States& states, std::byte* out) {
-  for (size_t i = 0; i < symbols.size(); ++i) {
-    uint32_t& x = states[i & (lanes - 1)];
-    const uint32_t range = table.ranges[std::to_integer<size_t>(contexts[i]) << 8 |
-                                        std::to_integer<size_t>(symbols[i])];
-    const uint32_t start = range >> 16, frequency = range & 0xffff;
-    if (x >> (32 - kScaleBits) >= frequency) {
-      const auto word = static_cast<uint16_t>(x);
-      std::memcpy(out, &word, sizeof(word));
-      out += sizeof(word);
-      x >>= 16;
-    }
-    x = (x / frequency << kScaleBits) + start + x % frequency;
+// Codes one symbol; returns the end of the words.
+inline std::byte* EncodeOne(const EncodeTable& table, std::byte symbol, std::byte context,
+                            uint32_t& x, std::byte* out) {
+  const size_t index = std::to_integer<size_t>(context) << 8 | std::to_integer<size_t>(symbol);
+  const uint64_t entry = table[index];
+  const auto frequency = static_cast<uint32_t>(entry & 0xffff);
+  const auto start = static_cast<uint32_t>(entry >> 16 & 0xffff);
+  if (x >> (32 - kScaleBits) >= frequency) {
+    const auto word = static_cast<uint16_t>(x);
+    std::memcpy(out, &word, sizeof(word));
+    out += sizeof(word);
+    x >>= 16;
   }
+  auto quotient = static_cast<uint32_t>(x * (entry >> 32) >> 32);
+  quotient += x - quotient * frequency >= frequency;
+  x += start + quotient * (kScale - frequency);
   return out;
 }
 
-// Returns the end of the words left; null when they do not suffice.
-inline const std::byte* DecodeScalar(DecodeTable table, size_t lanes, const std::byte* begin,
-                                     const std::byte* end, Bytes contexts, States& states,
-                                     MutableBytes symbols) {
-  for (size_t i = symbols.size(); i-- > 0;) {
-    uint32_t& x = states[i & (lanes - 1)];
-    const uint32_t entry = table[std::to_integer<size_t>(contexts[i]) << kScaleBits | x % kScale];
-    symbols[i] = static_cast<std::byte>(entry);
-    const uint32_t frequency = (entry >> 8) % kScale + 1;
-    x = frequency * (x >> kScaleBits) + (entry >> 20);
-    if (x >> 16 == 0) {
-      if (end - begin < 2) return nullptr;
-      end -= 2;
-      uint16_t word;
-      std::memcpy(&word, end, sizeof(word));
-      x = x << 16 | word;
-    }
+// Decodes one symbol; returns the end of the words left, which may have passed `begin`.
+inline const std::byte* DecodeOne(DecodeTable table, std::byte context, uint32_t& x,
+                                  std::byte& symbol, const std::byte* begin, const std::byte* end) {
+  const uint32_t entry = table[std::to_integer<size_t>(context) << kScaleBits | x % kScale];
+  symbol = static_cast<std::byte>(entry);
+  const uint32_t frequency = (entry >> 8) % kScale + 1;
+  x = frequency * (x >> kScaleBits) + (entry >> 20);
+  if (x >> 16 == 0) {
+    end -= sizeof(uint16_t);
+    uint16_t word = 0;
+    if (end >= begin) std::memcpy(&word, end, sizeof(word));
+    x = x << 16 | word;
   }
   return end;
 }
 
-// For every mask of 8 lanes, the byte shuffle that moves packed 16-bit words to the set lanes.
-struct ExpandTable {
-  alignas(16) std::array<std::array<uint8_t, 16>, 256> rows{};
+// Whole groups, then the rest. Requires: the first symbol is one of lane 0.
+template <size_t kLanes>
+std::byte* EncodeScalar(const EncodeTable& table, Bytes symbols, Bytes contexts, States& states,
+                        std::byte* out) {
+  std::array<uint32_t, kLanes> x;
+  std::copy_n(states.begin(), kLanes, x.begin());
+  size_t i = 0;
+  for (; i + kLanes <= symbols.size(); i += kLanes) {
+    for (size_t k = 0; k < kLanes; ++k) {
+      out = EncodeOne(table, symbols[i + k], contexts[i + k], x[k], out);
+    }
+  }
+  for (; i < symbols.size(); ++i) {
+    out = EncodeOne(table, symbols[i], contexts[i], x[i % kLanes], out);
+  }
+  std::ranges::copy(x, states.begin());
+  return out;
+}
 
-  constexpr ExpandTable() {
-    for (size_t mask = 0; mask < rows.size(); ++mask) {
-      uint8_t from = 0;
-      for (size_t i = 0; i < 16; ++i) rows[mask][i] = mask >> (i / 2) & 1 ? from++ : uint8_t{0x80};
+// Returns the end of the words left; null when they do not suffice.
+template <size_t kLanes>
+const std::byte* DecodeScalar(DecodeTable table, const std::byte* begin, const std::byte* end,
+                              Bytes contexts, States& states, MutableBytes symbols) {
+  std::array<uint32_t, kLanes> x;
+  std::copy_n(states.begin(), kLanes, x.begin());
+  size_t i = symbols.size();
+  for (; i % kLanes != 0; --i) {
+    end = DecodeOne(table, contexts[i - 1], x[(i - 1) % kLanes], symbols[i - 1], begin, end);
+  }
+  for (; i > 0 && end >= begin; i -= kLanes) {
+    for (size_t k = kLanes; k-- > 0;) {
+      const size_t at = i - kLanes + k;
+      end = DecodeOne(table, contexts[at], x[k], symbols[at], begin, end);
+    }
+  }
+  std::ranges::copy(x, states.begin());
+  return end < begin ? nullptr : end;
+}
+
+// For every mask of 8 lanes of 16 bits, the byte shuffles that move the set lanes together to the
+// front, and back. 0x80 makes a zero.
+struct ShuffleTables {
+  using Row = std::array<uint8_t, 16>;
+  alignas(16) std::array<Row, 256> compress{};
+  alignas(16) std::array<Row, 256> expand{};
+
+  constexpr ShuffleTables() {
+    for (size_t mask = 0; mask < 256; ++mask) {
+      compress[mask].fill(0x80);
+      expand[mask].fill(0x80);
+      uint8_t packed = 0;
+      for (uint8_t byte = 0; byte < 16; ++byte) {
+        if ((mask >> byte / 2 & 1) == 0) continue;
+        compress[mask][packed] = byte;
+        expand[mask][byte] = packed++;
+      }
     }
   }
 };
 
-inline constexpr ExpandTable kExpand;
+inline constexpr ShuffleTables kShuffles;
 
 }  // namespace bitsnap::context_rans
 #endif  // BITSNAP_CONTEXT_RANS_ONCE
@@ -77,61 +119,142 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 size_t Encode(const EncodeTable& table, Bytes symbols, Bytes contexts, States& states,
               std::byte* out) {
-  return EncodeScalar(table, kMaxLanes, symbols, contexts, states, out) - out;
+  return EncodeScalar<kMaxLanes>(table, symbols, contexts, states, out) - out;
 }
 
 std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, States& states,
                              MutableBytes symbols) {
   const std::byte* begin = words.data();
   const std::byte* end =
-      DecodeScalar(table, kMaxLanes, begin, begin + words.size(), contexts, states, symbols);
+      DecodeScalar<kMaxLanes>(table, begin, begin + words.size(), contexts, states, symbols);
   if (end == nullptr) return std::nullopt;
   return end - begin;
 }
 
 #else
 
-using D = hn::CappedTag<uint32_t, 16>;
-using V = hn::VFromD<D>;
-constexpr size_t kN = hn::MaxLanes(D());
-constexpr size_t kVectors = kMaxLanes / kN;
+// Vectors of these many lanes were the fastest each way.
+using EncodeTag = hn::CappedTag<uint32_t, 16>;
+using DecodeTag = hn::CappedTag<uint32_t, 8>;
 
-HWY_INLINE auto Signed(V v) { return hn::BitCast(hn::RebindToSigned<D>(), v); }
+// All states.
+template <class D>
+struct StateVectors {
+  static constexpr size_t kN = hn::MaxLanes(D());
+  static constexpr size_t kCount = kMaxLanes / kN;
+  hn::VFromD<D> v[kCount];
+
+  explicit StateVectors(const States& states) {
+    for (size_t k = 0; k < kCount; ++k) v[k] = hn::LoadU(D(), &states[k * kN]);
+  }
+  void Store(States& states) const {
+    for (size_t k = 0; k < kCount; ++k) hn::StoreU(v[k], D(), &states[k * kN]);
+  }
+};
+
+template <class V>
+HWY_INLINE auto Signed(V v) {
+  return hn::BitCast(hn::RebindToSigned<hn::DFromV<V> >(), v);
+}
 
 // Whether a >= b. Requires: both below 2^31.
+template <class V>
 HWY_INLINE auto AtLeast(V a, V b) {
-  return hn::Not(hn::RebindMask(D(), hn::Lt(Signed(a), Signed(b))));
+  return hn::Not(hn::RebindMask(hn::DFromV<V>(), hn::Lt(Signed(a), Signed(b))));
 }
 
-HWY_INLINE V LoadBytes(const std::byte* p) {
-  return hn::PromoteTo(D(),
-                       hn::LoadU(hn::Rebind<uint8_t, D>(), reinterpret_cast<const uint8_t*>(p)));
+template <class D>
+HWY_INLINE hn::VFromD<D> LoadBytes(D d, const std::byte* p) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<uint8_t, D>(), reinterpret_cast<const uint8_t*>(p)));
 }
 
+template <class V>
 HWY_INLINE V MulHigh(V a, V b) {
-  const hn::RepartitionToWide<D> wide;
+  const hn::DFromV<V> d;
+  const hn::RepartitionToWide<hn::DFromV<V>> wide;
   const auto even = hn::MulEven(a, b);
-  const auto odd = hn::MulEven(hn::BitCast(D(), hn::ShiftRight<32>(hn::BitCast(wide, a))),
-                               hn::BitCast(D(), hn::ShiftRight<32>(hn::BitCast(wide, b))));
-  return hn::OddEven(hn::BitCast(D(), odd), hn::BitCast(D(), hn::ShiftRight<32>(even)));
+  const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, a))),
+                               hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, b))));
+  return hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even)));
+}
+
+// 4 or 8 lanes as 8.
+template <class D16, class V>
+HWY_INLINE hn::VFromD<D16> Widened(D16 d16, V v) {
+  if constexpr (hn::MaxLanes(hn::DFromV<V>()) == 8) {
+    return v;
+  } else {
+    return hn::ZeroExtendVector(d16, v);
+  }
+}
+
+// The mask's bits, of at most 8 lanes.
+template <class D>
+HWY_INLINE size_t Bits(D d, hn::Mask<D> mask) {
+  uint8_t bits[8] = {};
+  hn::StoreMaskBits(d, mask, bits);
+  return bits[0];
+}
+
+// Appends the low 16 bits of the lanes that are set in `mask`; returns the end.
+template <class D>
+HWY_INLINE std::byte* StoreWords(D d, hn::VFromD<D> v, hn::Mask<D> mask, std::byte* out) {
+  const auto low = [&](auto x) HWY_ATTR {
+    return hn::DemoteTo(hn::Rebind<uint16_t, D>(), Signed(hn::And(x, hn::Set(d, 0xffff))));
+  };
+  auto* words = reinterpret_cast<uint16_t*>(out);
+  if constexpr (hn::MaxLanes(D()) == 16) {
+    hn::StoreU(low(hn::Compress(v, mask)), hn::Rebind<uint16_t, D>(), words);
+  } else {
+    // Highway 1.0.3 copies a table at each Compress of AVX2.
+    const hn::FixedTag<uint16_t, 8> d16;
+    const hn::FixedTag<uint8_t, 16> d8;
+    const auto packing = hn::Load(d8, kShuffles.compress[Bits(d, mask)].data());
+    const auto lanes = hn::BitCast(d8, Widened(d16, low(v)));
+    hn::StoreU(hn::BitCast(d16, hn::TableLookupBytesOr0(lanes, packing)), d16, words);
+  }
+  return out + sizeof(uint16_t) * hn::CountTrue(d, mask);
+}
+
+// The lower and the upper halves of table entries.
+template <class D, class V>
+HWY_INLINE auto GatherEntries(D d, const EncodeTable& table, V index) {
+  struct Halves {
+    hn::VFromD<D> lower, upper;
+  };
+  if constexpr (hn::MaxLanes(D()) == 16) {
+    // A gather takes its time by the lane, so that whole entries are faster.
+    const auto gather = [&](auto part) HWY_ATTR {
+      const hn::Repartition<int64_t, D> wide;
+      const hn::RepartitionToWide<D> entries;
+      return hn::BitCast(d, hn::GatherIndex(entries, table.data(), hn::PromoteTo(wide, part)));
+    };
+    const hn::Half<hn::RebindToSigned<D>> half;
+    const auto first = gather(hn::LowerHalf(half, index));
+    const auto second = gather(hn::UpperHalf(half, index));
+    return Halves{hn::ConcatEven(d, second, first), hn::ConcatOdd(d, second, first)};
+  } else {
+    const auto* halves = reinterpret_cast<const uint32_t*>(table.data());
+    const auto lower = hn::Add(index, index);
+    const auto upper = hn::Add(lower, hn::Set(hn::RebindToSigned<D>(), 1));
+    return Halves{hn::GatherIndex(d, halves, lower), hn::GatherIndex(d, halves, upper)};
+  }
 }
 
 // Codes one symbol into each lane; returns the end of the words.
+template <class V>
 HWY_INLINE std::byte* EncodeVector(const EncodeTable& table, const std::byte* symbols,
                                    const std::byte* contexts, V& x, std::byte* out) {
-  const D d;
-  const auto index = Signed(hn::Or(LoadBytes(symbols), hn::ShiftLeft<8>(LoadBytes(contexts))));
-  const V range = hn::GatherIndex(d, table.ranges.data(), index);
-  const V reciprocal = hn::GatherIndex(d, table.reciprocals.data(), index);
+  const hn::DFromV<V> d;
+  const auto index =
+      Signed(hn::Or(LoadBytes(d, symbols), hn::ShiftLeft<8>(LoadBytes(d, contexts))));
+  const auto [range, reciprocal] = GatherEntries(d, table, index);
   const V frequency = hn::And(range, hn::Set(d, 0xffff));
   const V start = hn::ShiftRight<16>(range);
 
   // Words leave in the order of the lanes.
   const auto full = AtLeast(hn::ShiftRight<32 - kScaleBits>(x), frequency);
-  const V low = hn::And(hn::Compress(x, full), hn::Set(d, 0xffff));
-  const hn::Rebind<uint16_t, D> d16;
-  hn::StoreU(hn::DemoteTo(d16, Signed(low)), d16, reinterpret_cast<uint16_t*>(out));
-  out += sizeof(uint16_t) * hn::CountTrue(d, full);
+  out = StoreWords(d, x, full, out);
   x = hn::IfThenElse(full, hn::ShiftRight<16>(x), x);
 
   const V quotient = MulHigh(x, reciprocal);
@@ -145,54 +268,55 @@ HWY_INLINE std::byte* EncodeVector(const EncodeTable& table, const std::byte* sy
 
 size_t Encode(const EncodeTable& table, Bytes symbols, Bytes contexts, States& states,
               std::byte* out) {
-  const D d;
+  using Vectors = StateVectors<EncodeTag>;
+  Vectors x(states);
   std::byte* end = out;
-  V x[kVectors];
-  for (size_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, &states[v * kN]);
   size_t i = 0;
   for (; i + kMaxLanes <= symbols.size(); i += kMaxLanes) {
-    for (size_t v = 0; v < kVectors; ++v) {
-      const size_t at = i + v * kN;
-      end = EncodeVector(table, &symbols[at], &contexts[at], x[v], end);
+    for (size_t k = 0; k < Vectors::kCount; ++k) {
+      const size_t at = i + k * Vectors::kN;
+      end = EncodeVector(table, &symbols[at], &contexts[at], x.v[k], end);
     }
   }
-  for (size_t v = 0; v < kVectors; ++v) hn::StoreU(x[v], d, &states[v * kN]);
-  return EncodeScalar(table, kMaxLanes, symbols.subspan(i), contexts.subspan(i), states, end) - out;
+  x.Store(states);
+  return EncodeScalar<kMaxLanes>(table, symbols.subspan(i), contexts.subspan(i), states, end) - out;
 }
 
 // Words from `words` on, in order, in the lanes that are set in `mask`; zero in the others.
 template <class D>
 HWY_INLINE hn::VFromD<D> Expand(D d, hn::Mask<D> mask, const std::byte* words) {
-#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
-  // Highway 1.0.3 has no Expand.
-  const hn::Rebind<uint16_t, D> d16;
-  const auto packed = hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(words)));
-  return hn::VFromD<D>{_mm512_maskz_expand_epi32(mask.raw, packed.raw)};
-#else
-  uint8_t bits[8] = {};
-  hn::StoreMaskBits(d, mask, bits);
   const hn::FixedTag<uint8_t, 16> d8;
   const auto packed = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(words));
-  const auto from = hn::Load(d8, kExpand.rows[bits[0]].data());
-  const auto placed = hn::TableLookupBytesOr0(packed, from);
-  const auto wide = hn::BitCast(hn::FixedTag<uint16_t, 8>(), placed);
+  const auto from = hn::Load(d8, kShuffles.expand[Bits(d, mask)].data());
+  const auto placed =
+      hn::BitCast(hn::FixedTag<uint16_t, 8>(), hn::TableLookupBytesOr0(packed, from));
   if constexpr (hn::MaxLanes(D()) == 8) {
-    return hn::PromoteTo(d, wide);
+    return hn::PromoteTo(d, placed);
   } else {
-    return hn::PromoteTo(d, hn::LowerHalf(wide));
+    return hn::PromoteTo(d, hn::LowerHalf(placed));
   }
-#endif
 }
 
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+// Highway 1.0.3 has no Expand.
+HWY_INLINE hn::VFromD<DecodeTag> Expand(DecodeTag d, hn::Mask<DecodeTag> mask,
+                                        const std::byte* words) {
+  const hn::Rebind<uint16_t, DecodeTag> d16;
+  const auto packed = hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(words)));
+  return hn::VFromD<DecodeTag>{_mm256_maskz_expand_epi32(mask.raw, packed.raw)};
+}
+#endif
+
 // Decodes one symbol from each lane; returns the end of the words left.
+template <class V>
 HWY_INLINE const std::byte* DecodeVector(DecodeTable table, const std::byte* contexts, V& x,
                                          std::byte* symbols, const std::byte* end) {
-  const D d;
+  const hn::DFromV<V> d;
   const V slot = hn::And(x, hn::Set(d, kScale - 1));
-  const auto index = Signed(hn::Or(slot, hn::ShiftLeft<kScaleBits>(LoadBytes(contexts))));
+  const auto index = Signed(hn::Or(slot, hn::ShiftLeft<kScaleBits>(LoadBytes(d, contexts))));
   const V entry = hn::GatherIndex(d, table.data(), index);
 
-  const hn::Rebind<uint8_t, D> d8;
+  const hn::Rebind<uint8_t, hn::DFromV<V>> d8;
   hn::StoreU(hn::DemoteTo(d8, Signed(hn::And(entry, hn::Set(d, 0xff)))), d8,
              reinterpret_cast<uint8_t*>(symbols));
 
@@ -209,22 +333,22 @@ HWY_INLINE const std::byte* DecodeVector(DecodeTable table, const std::byte* con
 
 std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, States& states,
                              MutableBytes symbols) {
-  const D d;
+  using Vectors = StateVectors<DecodeTag>;
   const std::byte* const begin = words.data();
   size_t i = symbols.size() / kMaxLanes * kMaxLanes;
-  const std::byte* end = DecodeScalar(table, kMaxLanes, begin, begin + words.size(),
-                                      contexts.subspan(i), states, symbols.subspan(i));
+  const std::byte* end = DecodeScalar<kMaxLanes>(table, begin, begin + words.size(),
+                                                 contexts.subspan(i), states, symbols.subspan(i));
   if (end == nullptr) return std::nullopt;
-  V x[kVectors];
-  for (size_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, &states[v * kN]);
-  // A group takes at most half the states' bytes, so that it may start before it is known to have them.
+  Vectors x(states);
+  // A group takes at most as many bytes as stand before the words: it need not know beforehand
+  // whether there are enough.
   for (; i > 0 && end >= begin; i -= kMaxLanes) {
-    for (size_t v = kVectors; v-- > 0;) {
-      const size_t at = i - kMaxLanes + v * kN;
-      end = DecodeVector(table, &contexts[at], x[v], &symbols[at], end);
+    for (size_t k = Vectors::kCount; k-- > 0;) {
+      const size_t at = i - kMaxLanes + k * Vectors::kN;
+      end = DecodeVector(table, &contexts[at], x.v[k], &symbols[at], end);
     }
   }
-  for (size_t v = 0; v < kVectors; ++v) hn::StoreU(x[v], d, &states[v * kN]);
+  x.Store(states);
   if (end < begin) return std::nullopt;
   return end - begin;
 }
@@ -242,20 +366,30 @@ HWY_EXPORT(Decode);
 
 size_t EncodeSymbols(const EncodeTable& table, size_t lanes, Bytes symbols, Bytes contexts,
                      States& states, std::byte* out) {
-  if (lanes == kMaxLanes) {
-    return HWY_DYNAMIC_DISPATCH(Encode)(table, symbols, contexts, states, out);
+  switch (lanes) {
+    case 2:
+      return EncodeScalar<2>(table, symbols, contexts, states, out) - out;
+    case 8:
+      return EncodeScalar<8>(table, symbols, contexts, states, out) - out;
+    default:
+      return HWY_DYNAMIC_DISPATCH(Encode)(table, symbols, contexts, states, out);
   }
-  return EncodeScalar(table, lanes, symbols, contexts, states, out) - out;
 }
 
 std::optional<size_t> DecodeSymbols(DecodeTable table, size_t lanes, Bytes words, Bytes contexts,
                                     States& states, MutableBytes symbols) {
-  if (lanes == kMaxLanes) {
-    return HWY_DYNAMIC_DISPATCH(Decode)(table, words, contexts, states, symbols);
-  }
   const std::byte* begin = words.data();
-  const std::byte* end =
-      DecodeScalar(table, lanes, begin, begin + words.size(), contexts, states, symbols);
+  const std::byte* end = begin + words.size();
+  switch (lanes) {
+    case 2:
+      end = DecodeScalar<2>(table, begin, end, contexts, states, symbols);
+      break;
+    case 8:
+      end = DecodeScalar<8>(table, begin, end, contexts, states, symbols);
+      break;
+    default:
+      return HWY_DYNAMIC_DISPATCH(Decode)(table, words, contexts, states, symbols);
+  }
   if (end == nullptr) return std::nullopt;
   return end - begin;
 }
