@@ -23,10 +23,9 @@ constexpr size_t kStreamSlot = 1;
 struct Work {
   Work(size_t elements, Scratch& scratch) {
     const size_t padded = (elements + kGroup - 1) / kGroup * kGroup;
-    MutableBytes room = scratch.Get(kWorkSlot, padded * (3 * kFloat + 3 * sizeof(int16_t) + 2));
+    MutableBytes room = scratch.Get(kWorkSlot, padded * (2 * kFloat + 3 * sizeof(int16_t) + 2));
     anchors = Carve<float>(room, padded);
     denominators = Carve<float>(room, padded);
-    decoded_v = Carve<float>(room, padded);
     kv = Carve<int16_t>(room, padded);
     ku = Carve<int16_t>(room, padded);
     base = Carve<int16_t>(room, padded);
@@ -45,7 +44,7 @@ struct Work {
     return part;
   }
 
-  std::span<float> anchors, denominators, decoded_v;
+  std::span<float> anchors, denominators;
   std::span<int16_t> kv, ku, base;
   std::span<uint8_t> v_symbols, u_symbols;
 };
@@ -164,15 +163,11 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, siz
   Writer writer(out);
 
   FillAnchors(frame.params, frame.first, anchors);
-  Quantize(v, m, anchors, grid, work.kv.first(elements), work.ku.first(elements));
+  Quantize(v, m, anchors, grid, work.kv.first(elements), work.ku.first(elements), denominators);
   if (!with_base.empty()) IndexV(frame.base_v, anchors, grid, base);
   WriteStream(work.kv, with_base, elements, kZeroSymbol, work.v_symbols, writer);
 
-  if (!with_base.empty()) {
-    ReconstructV(work.kv.first(elements), anchors, grid,
-                 std::as_writable_bytes(work.decoded_v.first(elements)), denominators);
-    IndexM(frame.base_m, denominators, grid, base);
-  }
+  if (!with_base.empty()) IndexM(frame.base_m, denominators, grid, base);
   WriteStream(work.ku, with_base, elements, kMiddle, work.u_symbols, writer);
 
   ForEscapes(work.v_symbols.first(elements), [&](size_t i) {

@@ -1,5 +1,6 @@
 #include "codec/adam/kernel.h"
 
+#include <array>
 #include <cstring>
 
 #include "codec/adam/math.h"
@@ -94,11 +95,46 @@ HWY_INLINE hn::VFromD<D> Nearest(D d, hn::VFromD<D> place, float zone) {
   return hn::IfThenElseZero(far, hn::Round(place));
 }
 
-struct Inverse {
-  explicit Inverse(const Grid& grid) : v(1.0f / grid.v_step), u(1.0f / grid.u_step) {}
-  float v;
-  float u;
+// What the loops need of a grid.
+struct Scale {
+  explicit Scale(const Grid& g)
+      : grid(g),
+        inverse_v(1.0f / g.v_step),
+        inverse_u(1.0f / g.u_step),
+        zone(DeadZone(g)),
+        max_update(MaxUpdateIndex(g)) {}
+  Grid grid;
+  float inverse_v;
+  float inverse_u;
+  float zone;
+  float max_update;
 };
+
+// Pairs on their grids: `v_index` and `u_index` are whole numbers, 0 where not `known`.
+template <class D>
+struct Placed {
+  hn::VFromD<D> v_index;
+  hn::VFromD<D> u_index;
+  hn::VFromD<D> denominator;
+  decltype(hn::MaskFromVec(hn::VFromD<D>())) known;
+};
+
+template <class D, class V>
+HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
+  const auto normal = IsNormal(d, v);
+  const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
+  const auto v_place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, scale.inverse_v));
+  const auto v_known = hn::And(normal, InRange(d, v_place));
+  const auto v_index = Nearest(d, hn::IfThenElseZero(v_known, v_place), scale.zone);
+  const auto decoded = Exp2(d, hn::Add(anchor, hn::Mul(v_index, hn::Set(d, scale.grid.v_step))));
+
+  const auto denominator = hn::Add(hn::Sqrt(decoded), hn::Set(d, scale.grid.eps));
+  const auto u_place = hn::Mul(hn::Div(m, denominator), hn::Set(d, scale.inverse_u));
+  const auto u_known = hn::Lt(hn::Abs(u_place), hn::Set(d, scale.max_update));
+  const auto known = hn::And(v_known, u_known);
+  const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), scale.zone);
+  return {v_index, u_index, denominator, known};
+}
 
 // Calls body(d, i) for vectors and then for single elements, which all bodies treat alike.
 template <class Body>
@@ -110,38 +146,22 @@ HWY_INLINE void ForEach(size_t count, Body body) {
 }
 
 void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-              std::span<int16_t> kv, std::span<int16_t> ku) {
-  const Inverse inverse(grid);
-  const float zone = DeadZone(grid);
-  const float max_update = MaxUpdateIndex(grid);
+              std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators) {
+  const Scale scale(grid);
   ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
-    const auto anchor = hn::LoadU(d, anchors.data() + i);
-
-    const auto normal = IsNormal(d, v);
-    const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
-    const auto v_place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, inverse.v));
-    const auto v_known = hn::And(normal, InRange(d, v_place));
-    const auto v_index = Nearest(d, hn::IfThenElseZero(v_known, v_place), zone);
-    const auto decoded = Exp2(d, hn::Add(anchor, hn::Mul(v_index, hn::Set(d, grid.v_step))));
-
-    const auto u = hn::Div(m, hn::Add(hn::Sqrt(decoded), hn::Set(d, grid.eps)));
-    const auto u_place = hn::Mul(u, hn::Set(d, inverse.u));
-    const auto u_known = hn::Lt(hn::Abs(u_place), hn::Set(d, max_update));
-    const auto known = hn::And(v_known, u_known);
-    const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), zone);
-
+    const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
     const auto bits = hn::Or(hn::BitCast(di, v), hn::BitCast(di, m));
     const auto special = hn::IfThenElse(hn::Eq(bits, hn::Zero(di)), hn::Set(di, int32_t{kZero}),
                                         hn::Set(di, int32_t{kEscape}));
-    const auto with_index = hn::RebindMask(di, known);
-    const auto v_result = hn::IfThenElse(with_index, hn::ConvertTo(di, v_index), special);
-    const auto u_result =
-        hn::IfThenElse(with_index, hn::ConvertTo(di, u_index), hn::Set(di, int32_t{kZero}));
-    StoreIndices(d, v_result, kv, i);
-    StoreIndices(d, u_result, ku, i);
+    const auto known = hn::RebindMask(di, placed.known);
+    StoreIndices(d, hn::IfThenElse(known, hn::ConvertTo(di, placed.v_index), special), kv, i);
+    StoreIndices(
+        d, hn::IfThenElse(known, hn::ConvertTo(di, placed.u_index), hn::Set(di, int32_t{kZero})),
+        ku, i);
+    hn::StoreU(placed.denominator, d, denominators.data() + i);
   });
 }
 
@@ -176,13 +196,13 @@ void ReconstructM(std::span<const int16_t> kv, std::span<const int16_t> ku,
 
 void IndexV(Bytes v_bytes, std::span<const float> anchors, const Grid& grid,
             std::span<int16_t> kv) {
-  const Inverse inverse(grid);
+  const Scale scale(grid);
   ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const auto v = LoadFloats(d, v_bytes, i);
     const auto normal = IsNormal(d, v);
     const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
     const auto place =
-        hn::Mul(hn::Sub(log, hn::LoadU(d, anchors.data() + i)), hn::Set(d, inverse.v));
+        hn::Mul(hn::Sub(log, hn::LoadU(d, anchors.data() + i)), hn::Set(d, scale.inverse_v));
     const auto known = hn::And(normal, InRange(d, place));
     const auto index = Nearest(d, hn::IfThenElseZero(known, place), 0.5f);
     StoreIndices(d, hn::ConvertTo(Signed<decltype(d)>(), index), kv, i);
@@ -190,10 +210,10 @@ void IndexV(Bytes v_bytes, std::span<const float> anchors, const Grid& grid,
 }
 
 void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std::span<int16_t> ku) {
-  const Inverse inverse(grid);
+  const Scale scale(grid);
   ForEach(ku.size(), [&](auto d, size_t i) HWY_ATTR {
     const auto u = hn::Div(LoadFloats(d, m, i), hn::LoadU(d, denominators.data() + i));
-    const auto place = hn::Mul(u, hn::Set(d, inverse.u));
+    const auto place = hn::Mul(u, hn::Set(d, scale.inverse_u));
     const auto index = Nearest(d, hn::IfThenElseZero(InRange(d, place), place), 0.5f);
     StoreIndices(d, hn::ConvertTo(Signed<decltype(d)>(), index), ku, i);
   });
@@ -212,23 +232,21 @@ void LogV(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   });
 }
 
-ErrorSums MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+ErrorSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
                        const Grid& grid) {
   alignas(64) std::array<float, kSums> error2{};
   alignas(64) std::array<float, kSums> norm2{};
-  const Inverse inverse(grid);
-  ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
-    const Signed<decltype(d)> di;
-    const auto known =
-        hn::RebindMask(d, hn::Gt(LoadIndices(d, kv, i), hn::Set(di, int32_t{kZero})));
-    const auto root = hn::Sqrt(LoadFloats(d, v, i));
-    const auto u = hn::Div(LoadFloats(d, m, i), hn::Add(root, hn::Set(d, grid.eps)));
-    const auto place = hn::IfThenElseZero(known, hn::Mul(u, hn::Set(d, inverse.u)));
-    const auto error = hn::Sub(place, hn::ConvertTo(d, LoadIndices(d, ku, i)));
+  const Scale scale(grid);
+  ForEach(anchors.size(), [&](auto d, size_t i) HWY_ATTR {
+    const auto v = LoadFloats(d, v_bytes, i);
+    const auto m = LoadFloats(d, m_bytes, i);
+    const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
+    const auto u = hn::Div(m, hn::Add(hn::Sqrt(v), hn::Set(d, scale.grid.eps)));
+    const auto place = hn::IfThenElseZero(placed.known, hn::Mul(u, hn::Set(d, scale.inverse_u)));
+    const auto error = hn::Sub(place, placed.u_index);
     float* e = &error2[i % kSums];
     float* n = &norm2[i % kSums];
-    const auto error_term = hn::IfThenElseZero(known, hn::Mul(error, error));
-    hn::StoreU(hn::Add(hn::LoadU(d, e), error_term), d, e);
+    hn::StoreU(hn::Add(hn::LoadU(d, e), hn::Mul(error, error)), d, e);
     hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(place, place)), d, n);
   });
   ErrorSums sum;
@@ -254,8 +272,8 @@ HWY_EXPORT(LogV);
 HWY_EXPORT(MeasureError);
 
 void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-              std::span<int16_t> kv, std::span<int16_t> ku) {
-  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, kv, ku);
+              std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators) {
+  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, kv, ku, denominators);
 }
 
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -280,9 +298,8 @@ void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs) {
   HWY_DYNAMIC_DISPATCH(LogV)(v, otherwise, logs);
 }
 
-ErrorSums MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
-                       const Grid& grid) {
-  return HWY_DYNAMIC_DISPATCH(MeasureError)(v, m, kv, ku, grid);
+ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid) {
+  return HWY_DYNAMIC_DISPATCH(MeasureError)(v, m, anchors, grid);
 }
 
 }  // namespace bitsnap::adam

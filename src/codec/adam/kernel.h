@@ -44,8 +44,9 @@ inline float MaxUpdateIndex(const Grid& grid) {
 // v and m below are n floats, little-endian, at any alignment; all other spans hold n elements.
 
 // Indices of pairs; where they have none, kv is kEscape or kZero and ku is kZero.
+// Where they have, also the denominator that the decoder will have.
 void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-              std::span<int16_t> kv, std::span<int16_t> ku);
+              std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators);
 
 // v^ (0 where kv is no index) and sqrt(v^) + eps.
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -63,8 +64,8 @@ void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std:
 inline constexpr int kLogUnit = 64;
 void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 
-// Sums, over the pairs with an index, of (u - u^)^2 and u^2 with u = m / (sqrt(v) + eps), in units
-// of u_step^2. Element i is added to sum i % 16; then the 16 sums in order.
+// Sums, over the pairs that Quantize gives indices, of (u - u^)^2 and u^2 with u = m / (sqrt(v) +
+// eps), in units of u_step^2. Element i is added to sum i % 16; then the 16 sums in order.
 struct ErrorSums {
   double error2 = 0;
   double norm2 = 0;
@@ -75,7 +76,6 @@ inline double RelativeError(const ErrorSums& sums) {
 }
 
 // Requires: at most 2^16 pairs, or the sums lose precision.
-ErrorSums MeasureError(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
-                       const Grid& grid);
+ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid);
 
 }  // namespace bitsnap::adam

@@ -1,7 +1,9 @@
 #include "codec/adam/kernel_ref.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <vector>
 
 #include "codec/adam/math.h"
 
@@ -38,7 +40,7 @@ int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
 }  // namespace
 
 void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-                 std::span<int16_t> kv, std::span<int16_t> ku) {
+                 std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators) {
   for (size_t i = 0; i < kv.size(); ++i) {
     const float v = Load(v_bytes, i);
     const float m = Load(m_bytes, i);
@@ -50,8 +52,8 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     if (!InRange(v_place)) continue;
     const int k = Nearest(v_place, DeadZone(grid));
     const float decoded = Exp2(anchors[i] + static_cast<float>(k) * grid.v_step);
-    const float u = m / (std::sqrt(decoded) + grid.eps);
-    const float u_place = u * (1.0f / grid.u_step);
+    denominators[i] = std::sqrt(decoded) + grid.eps;
+    const float u_place = m / denominators[i] * (1.0f / grid.u_step);
     if (!(std::abs(u_place) < MaxUpdateIndex(grid))) continue;
     kv[i] = static_cast<int16_t>(k);
     ku[i] = static_cast<int16_t>(Nearest(u_place, DeadZone(grid)));
@@ -100,8 +102,10 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   }
 }
 
-ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const int16_t> kv,
-                          std::span<const int16_t> ku, const Grid& grid) {
+ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid) {
+  std::vector<int16_t> kv(anchors.size()), ku(anchors.size());
+  std::vector<float> denominators(anchors.size());
+  QuantizeRef(v, m, anchors, grid, kv, ku, denominators);
   std::array<float, kSums> error2{};
   std::array<float, kSums> norm2{};
   for (size_t i = 0; i < kv.size(); ++i) {

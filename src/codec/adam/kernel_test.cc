@@ -88,8 +88,9 @@ void Check(const Case& c) {
   Odd(c.v, v), Odd(c.m, m), Odd(c.base_v, base_v), Odd(c.base_m, base_m);
 
   Indices kv(n), ku(n), want_kv(n), want_ku(n);
-  Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, kv, ku);
-  QuantizeRef(v.bytes(), m.bytes(), c.anchors, c.grid, want_kv, want_ku);
+  Floats d(n), want_d(n);
+  Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, kv, ku, d);
+  QuantizeRef(v.bytes(), m.bytes(), c.anchors, c.grid, want_kv, want_ku, want_d);
   ASSERT_EQ(kv, want_kv);
   ASSERT_EQ(ku, want_ku);
 
@@ -98,6 +99,7 @@ void Check(const Case& c) {
   ReconstructVRef(kv, c.anchors, c.grid, Bits(want_decoded), want_denominators);
   ExpectSame(want_decoded, decoded);
   ExpectSame(want_denominators, denominators);
+  for (size_t i = 0; i < n; ++i) ASSERT_TRUE(kv[i] <= kZero || d[i] == denominators[i]);
 
   Floats update(n), want_update(n);
   ReconstructM(kv, ku, denominators, c.grid, Bits(update));
@@ -117,8 +119,8 @@ void Check(const Case& c) {
   LogVRef(v.bytes(), -77, want_logs);
   ASSERT_EQ(logs, want_logs);
 
-  const ErrorSums error = MeasureError(v.bytes(), m.bytes(), kv, ku, c.grid);
-  const ErrorSums want = MeasureErrorRef(v.bytes(), m.bytes(), kv, ku, c.grid);
+  const ErrorSums error = MeasureError(v.bytes(), m.bytes(), c.anchors, c.grid);
+  const ErrorSums want = MeasureErrorRef(v.bytes(), m.bytes(), c.anchors, c.grid);
   ASSERT_EQ(error.error2, want.error2);
   ASSERT_EQ(error.norm2, want.norm2);
 }
@@ -146,7 +148,7 @@ TEST(AdamKernel, FlushToZeroChangesNothing) {
       Indices kv(n), ku(n), base(n);
       Floats v(n), m(n), denominators(n);
       const auto bytes = [](const Floats& f) { return std::as_bytes(std::span(f)); };
-      Quantize(bytes(c.v), bytes(c.m), c.anchors, c.grid, kv, ku);
+      Quantize(bytes(c.v), bytes(c.m), c.anchors, c.grid, kv, ku, denominators);
       ReconstructV(kv, c.anchors, c.grid, Bits(v), denominators);
       ReconstructM(kv, ku, denominators, c.grid, Bits(m));
       for (const Indices& k : {kv, ku}) indices.insert(indices.end(), k.begin(), k.end());
@@ -155,7 +157,7 @@ TEST(AdamKernel, FlushToZeroChangesNothing) {
       indices.insert(indices.end(), base.begin(), base.end());
       IndexM(bytes(c.base_m), denominators, c.grid, base);
       indices.insert(indices.end(), base.begin(), base.end());
-      const ErrorSums sums = MeasureError(bytes(c.v), bytes(c.m), kv, ku, c.grid);
+      const ErrorSums sums = MeasureError(bytes(c.v), bytes(c.m), c.anchors, c.grid);
       values.push_back(static_cast<float>(sums.error2));
       values.push_back(static_cast<float>(sums.norm2));
     }

@@ -140,8 +140,7 @@ std::optional<Found> Search(Sample& sample, double bound, double rms, float eps)
   std::optional<Found> best;
   const auto consider = [&](double v_step, double u_step) {
     const Grid grid{static_cast<float>(v_step), static_cast<float>(u_step), eps};
-    const auto trial = sample.Try(grid);
-    const double bits = trial.v_bits + trial.u_bits;
+    const double bits = sample.Bits(grid);
     if (!best || bits < best->bits) best = {grid, bits};
   };
   if (rms == 0) {
@@ -163,18 +162,16 @@ std::optional<Found> Search(Sample& sample, double bound, double rms, float eps)
 double MeasureAll(const AdamTensor& tensor, const Params& params) {
   constexpr size_t kTile = 8192;
   std::vector<float> anchors(kTile);
-  std::vector<int16_t> kv(kTile), ku(kTile);
   ErrorSums sums;
   const size_t elements = tensor.v.size() / sizeof(float);
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
-    const Bytes v = tensor.v.subspan(first * sizeof(float), count * sizeof(float));
-    const Bytes m = tensor.m.subspan(first * sizeof(float), count * sizeof(float));
-    const auto tile_kv = std::span(kv).first(count);
-    const auto tile_ku = std::span(ku).first(count);
-    FillAnchors(params, first, std::span(anchors).first(count));
-    Quantize(v, m, std::span(anchors).first(count), params.grid, tile_kv, tile_ku);
-    const ErrorSums part = MeasureError(v, m, tile_kv, tile_ku, params.grid);
+    const auto tile = [&](Bytes part) {
+      return part.subspan(first * sizeof(float), count * sizeof(float));
+    };
+    const auto tile_anchors = std::span(anchors).first(count);
+    FillAnchors(params, first, tile_anchors);
+    const ErrorSums part = MeasureError(tile(tensor.v), tile(tensor.m), tile_anchors, params.grid);
     sums.error2 += part.error2;
     sums.norm2 += part.norm2;
   }

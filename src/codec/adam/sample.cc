@@ -52,8 +52,6 @@ Sample::Sample(Bytes v, Bytes m, float eps, size_t wanted) : eps_(eps) {
   }
   logs_.resize(v_.size() / sizeof(float));
   anchors_.resize(size());
-  kv_.resize(size());
-  ku_.resize(size());
   LogV(v_, kNoLog, logs_);
 }
 
@@ -64,22 +62,21 @@ void Sample::SetAnchors(const Params& params) {
   }
 }
 
-double Sample::Error(const Grid& grid) {
-  Quantize(v_, m_, anchors_, grid, kv_, ku_);
-  const ErrorSums sums = MeasureError(v_, m_, kv_, ku_, grid);
-  return RelativeError(sums);
+double Sample::Error(const Grid& grid) const {
+  return RelativeError(MeasureError(v_, m_, anchors_, grid));
 }
 
-double Sample::UpdateRms() {
+double Sample::UpdateRms() const {
   const Grid grid{.v_step = 1, .u_step = 0x1p-9f, .eps = eps_};
-  Quantize(v_, m_, anchors_, grid, kv_, ku_);
-  const double norm2 = MeasureError(v_, m_, kv_, ku_, grid).norm2;
+  const double norm2 = MeasureError(v_, m_, anchors_, grid).norm2;
   return std::sqrt(norm2 / static_cast<double>(size())) * grid.u_step;
 }
 
-Sample::Trial Sample::Try(const Grid& grid) {
-  const double error = Error(grid);
-  return {error, EstimateBits(kv_), EstimateBits(ku_)};
+double Sample::Bits(const Grid& grid) const {
+  std::vector<int16_t> kv(size()), ku(size());
+  std::vector<float> denominators(size());
+  Quantize(v_, m_, anchors_, grid, kv, ku, denominators);
+  return EstimateBits(kv) + EstimateBits(ku);
 }
 
 }  // namespace bitsnap::adam

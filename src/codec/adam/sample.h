@@ -22,16 +22,12 @@ class Sample {
   void SetAnchors(const Params& params);
   std::span<const float> anchors() const { return anchors_; }
 
-  struct Trial {
-    double error;   // of the update
-    double v_bits;  // an element, estimated
-    double u_bits;
-  };
-  double Error(const Grid& grid);
-  Trial Try(const Grid& grid);
-
   // Of u = m / (sqrt(v) + eps).
-  double UpdateRms();
+  double UpdateRms() const;
+  // Of the update.
+  double Error(const Grid& grid) const;
+  // Estimated, a pair.
+  double Bits(const Grid& grid) const;
 
  private:
   float eps_;
@@ -40,8 +36,6 @@ class Sample {
   std::vector<std::byte> m_;
   std::vector<int16_t> logs_;
   std::vector<float> anchors_;
-  std::vector<int16_t> kv_;
-  std::vector<int16_t> ku_;
 };
 
 }  // namespace bitsnap::adam
