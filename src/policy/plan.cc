@@ -127,7 +127,7 @@ TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base) {
   const CodecSample* best = BestOf(sample, with_base);
   if (best == nullptr) return plan;
   // Blocks differ: what comes near the best in the sample may beat it on some of them.
-  const uint64_t near = best->coded_bytes + best->coded_bytes / 16;
+  const uint64_t near = best->coded_bytes + best->coded_bytes / 64;
   std::vector<CodecId> codecs;
   for (const CodecSample& codec : sample.codecs) {
     if (codec.with_base && !with_base) continue;
