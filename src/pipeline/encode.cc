@@ -75,7 +75,7 @@ class Encoder {
       record.same_as = *task.first;
     }
     record.second = task.second;
-    record.params = task.params;
+    if (!task.same_as) record.params = task.params;
     record.error = task.error;
     return record;
   }

@@ -66,6 +66,21 @@ def saved(tmp_path):
     return store
 
 
+@pytest.mark.parametrize("profile", ["exact", "fast", "paper", "balanced"])
+def test_two_parameters_of_the_same_bytes(tmp_path, profile):
+    state = training_state(1)
+    twins = {name.replace("layer", "twin"): tensor.clone() for name, tensor in state.items()}
+    del twins["step"]
+    file, out, store = tmp_path / "in.safetensors", tmp_path / "out.safetensors", tmp_path / "s"
+    save_file({**state, **twins}, file)
+    bitsnap("save", store, file, "--step", 1, "--profile", profile)
+    bitsnap("restore", store, "-o", out)
+    restored = load_file(out)
+    for name in twins:
+        if name.startswith("model.") or profile in ("exact", "fast"):
+            assert torch.equal(restored[name], twins[name])
+
+
 @pytest.mark.parametrize("profile", ["exact", "fast", "paper"])
 def test_every_dtype_comes_back_bit_for_bit(tmp_path, profile):
     file, out, store = tmp_path / "in.safetensors", tmp_path / "out.safetensors", tmp_path / "s"
