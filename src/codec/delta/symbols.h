@@ -59,6 +59,10 @@ auto WithLayout(DType dtype, F&& f) {
   }
 }
 
+inline size_t SymbolsOf(DType dtype) {
+  return WithLayout(dtype, []<class L>(L) { return L::kSymbols; });
+}
+
 template <std::unsigned_integral T>
 struct Step {
   T size;
