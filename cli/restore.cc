@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <unordered_set>
@@ -20,7 +21,8 @@ namespace {
 struct Args {
   std::filesystem::path store;
   std::filesystem::path out;
-  std::vector<std::string> tensors;  // empty: all
+  std::vector<std::string> tensors;  // with both empty: all
+  std::vector<std::string> roles;
   std::optional<uint64_t> step;
   uint32_t rank = 0;
   unsigned threads = 0;
@@ -33,13 +35,19 @@ struct Restored {
   uint64_t raw_bytes = 0;
 };
 
-Result<std::vector<size_t>> Choose(const Snapshot& snapshot,
-                                   const std::vector<std::string>& names) {
+bool IsWanted(const TensorInfo& info, const std::vector<std::string>& roles) {
+  return std::find(roles.begin(), roles.end(), RoleName(*info.role)) != roles.end();
+}
+
+// Those of the roles, then the named ones, each once.
+Result<std::vector<size_t>> Choose(const Snapshot& snapshot, const std::vector<std::string>& names,
+                                   const std::vector<std::string>& roles) {
   std::vector<size_t> chosen;
-  if (names.empty()) {
-    for (size_t i = 0; i < snapshot.tensors().size(); ++i) chosen.push_back(i);
+  const bool all = names.empty() && roles.empty();
+  for (size_t i = 0; i < snapshot.tensors().size(); ++i) {
+    if (all || IsWanted(snapshot.tensors()[i].info, roles)) chosen.push_back(i);
   }
-  std::unordered_set<size_t> seen;
+  std::unordered_set<size_t> seen(chosen.begin(), chosen.end());
   for (const std::string& name : names) {
     const std::optional<size_t> index = snapshot.Find(name);
     if (!index) {
@@ -60,7 +68,7 @@ class Restorer {
   // Fails with what the snapshot did wrong. Trouble with the output must not make the store look
   // for an older step: that ends with kCancelled, the trouble itself in output_error().
   Result<void> Run(const Snapshot& snapshot) {
-    const Result<std::vector<size_t>> chosen = Choose(snapshot, args_.tensors);
+    const Result<std::vector<size_t>> chosen = Choose(snapshot, args_.tensors, args_.roles);
     if (!chosen) return tl::make_unexpected(chosen.error());
     restored_ = {snapshot.step(), snapshot.world_size(), chosen->size(), 0};
     std::vector<TensorInfo> infos;
@@ -144,7 +152,8 @@ void AddRestore(CLI::App& app, Command& command) {
       AddSubcommand(app, command, "restore", "Write one step back as a safetensors file",
                     "  bitsnap restore runs/a -o model.safetensors\n"
                     "  bitsnap restore runs/a --step 500 --rank 3 -o part-3.safetensors\n"
-                    "  bitsnap restore runs/a -o head.safetensors --tensor lm_head.weight\n");
+                    "  bitsnap restore runs/a -o head.safetensors --tensor lm_head.weight\n"
+                    "  bitsnap restore runs/a -o weights.safetensors --role weight\n");
   restore->add_option("STORE", args->store, "Folder of the store")->required();
   restore->add_option("-o,--output", args->out, "The file to write or replace")
       ->required()
@@ -154,6 +163,12 @@ void AddRestore(CLI::App& app, Command& command) {
   AddNumber(restore, "--rank", &args->rank, "Which rank's part (default 0)");
   restore->add_option("--tensor", args->tensors, "Only this one; may be given many times")
       ->type_name("NAME");
+  restore
+      ->add_option("--role", args->roles,
+                   "Only tensors of this role; may be given many times. Weights are read and\n"
+                   "decoded without the optimizer's states")
+      ->check(CLI::IsMember({"weight", "master", "exp_avg", "exp_avg_sq", "other"}))
+      ->type_name("ROLE");
   AddNumber(restore, "--threads", &args->threads, "Default: one a core");
   restore->callback(
       [args, &command] { command.run = [args](bool json) { return Restore(*args, json); }; });

@@ -94,7 +94,9 @@ void AddSave(CLI::App& app, Command& command) {
           "--profile", [&options](const auto& name) { options.profile = *ParseProfile(name); },
           "exact (default): all bits back, smallest\n"
           "fast: all bits back, at memory speed\n"
-          "paper: packed bitmask; fp32 optimizer states lossy, by clusters")
+          "high, balanced, compact, tiny: weights exact, Adam's update within 0.25 %, 1.2 %, 5 %,\n"
+          "35 %, masters to 8, 8, 5, 2 bits beyond their weights\n"
+          "paper: as published: packed bitmask; fp32 optimizer states lossy, by clusters")
       ->transform(IsProfile())
       ->type_name("NAME");
   save->add_option_function<std::string>(
@@ -108,6 +110,10 @@ void AddSave(CLI::App& app, Command& command) {
   AddNumber(save, "--save-id", &options.save_id,
             "With --overwrite on many ranks: a new number, the same on all of them, so that\n"
             "a half-overwritten step is never taken for whole (default 0)");
+  save->add_option("--adam-eps", options.adam_eps,
+                   "What the optimizer's update divides with beside sqrt(v) (default 1e-8)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("X");
   AddNumber(save, "--threads", &options.threads, "Default: one a core");
   save->add_flag("--overwrite", options.overwrite, "Replace this rank's part of an existing step");
   save->callback(

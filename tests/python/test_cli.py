@@ -151,6 +151,34 @@ def test_restore_takes_the_newest_or_the_asked_step(saved, tmp_path):
         assert all(torch.equal(restored[name], tensor) for name, tensor in expected.items())
 
 
+def test_restore_by_role_needs_nothing_but_the_weights(tmp_path):
+    """With every byte of the other tensors destroyed, the weights still come back."""
+    for step in (1, 2):
+        save_file(training_state(step), tmp_path / f"{step}.safetensors")
+        bitsnap("save", tmp_path / "s", tmp_path / f"{step}.safetensors", "--step", step,
+                "--profile", "balanced", "--base", "none" if step == 1 else 1)  # fmt: skip
+    inspected = bitsnap_json("inspect", tmp_path / "s", "--step", 2)["tensors"]
+    by_role = {t["role"]: t for t in inspected}
+    assert by_role["weight"]["codec"] in ("delta", "bitmask")
+    assert by_role["exp_avg"]["codec"] == "adam"
+    path = rank_file(tmp_path / "s", 2)
+    data = bytearray(path.read_bytes())
+    begin = 64  # the payloads begin behind the header and lie in the order of the index
+    for tensor in inspected:
+        end = begin + tensor["stored_bytes"]
+        if tensor["role"] != "weight":
+            data[begin:end] = bytes(end - begin)
+        begin = end
+    path.write_bytes(data)
+    out = tmp_path / "out.safetensors"
+    bitsnap("restore", tmp_path / "s", "--step", 2, "-o", out, "--role", "weight")
+    want = training_state(2)
+    got = load_file(out)
+    assert list(got) == ["model.layer.weight"]
+    assert torch.equal(got["model.layer.weight"], want["model.layer.weight"])
+    bitsnap("restore", tmp_path / "s", "--step", 2, "-o", out, code=4)
+
+
 def test_restore_chosen_tensors(saved, tmp_path):
     out = tmp_path / "out.safetensors"
     names = ["step", "optimizer.state.layer.weight.exp_avg"]
