@@ -63,7 +63,8 @@ bench: build-release  ## Kernels and end to end, against memcpy
 
 bench-rivals: build-release .venv/rivals.stamp trace  ## All codecs and their rivals on the trace
 	@$(PYTHON) bench/bound.py
-	@$(PYTHON) bench/rivals/run.py
+	@$(PYTHON) bench/rivals/run.py ratios
+	@$(PYTHON) bench/rivals/run.py speeds
 	@$(PYTHON) bench/rivals/report.py
 
 fuzz:  ## Every fuzzer for a minute

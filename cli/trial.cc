@@ -10,7 +10,7 @@ namespace bitsnap::cli {
 
 namespace {
 
-constexpr int kMostRuns = 5;
+constexpr int kMostRuns = 3;
 constexpr size_t kMemcpyBytes = size_t{256} << 20;  // far more than caches hold
 constexpr double kEnoughSeconds = 0.5;              // of all runs together
 
@@ -71,6 +71,7 @@ class Runner {
       : store_(store), tensors_(tensors), options_(options), buffer_(RawBytes(tensors)) {}
 
   Result<Trial> Run() {
+    ReadInputOnce();
     Trial trial;
     trial.memcpy_rate = MemcpyRate();
     const Result<void> timed = TimeParts(trial);
@@ -85,6 +86,14 @@ class Runner {
   }
 
  private:
+  // A mapped file comes from the disk when it is touched first: not in a time that is measured.
+  void ReadInputOnce() {
+    auto at = buffer_.begin();
+    for (const TensorView& tensor : tensors_) {
+      at = std::copy(tensor.bytes.begin(), tensor.bytes.end(), at);
+    }
+  }
+
   Result<void> TimeParts(Trial& trial) {
     std::set<Role> present;
     for (const TensorView& tensor : tensors_) present.insert(*tensor.info.role);

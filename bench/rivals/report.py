@@ -57,7 +57,7 @@ def number(value: str | None) -> str:
 
 class Results:
     def __init__(self) -> None:
-        self.rows = read("rivals.csv")
+        self.rows = read("ratios.csv") + read("speeds.csv")
         self.bounds = {(row["pair"], row["what"]): row["value"] for row in read("bound.csv")}
         self.found = {(row["pair"], row["codec"], row["role"]): row for row in self.rows}
         self.codecs = list(dict.fromkeys(row["codec"] for row in self.rows))

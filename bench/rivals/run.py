@@ -1,6 +1,7 @@
-"""All codecs over the trace's pairs, one thread each; a CSV of what came out.
+"""All codecs over the trace, one thread each; a CSV of what came out.
 
-The rivals get each role's tensors as one array; BitSnap saves and restores whole checkpoints.
+`ratios` takes pair by pair; `speeds` takes all pairs at once, and wants a quiet machine. The rivals
+get each role's tensors as one array; BitSnap saves and restores whole checkpoints.
 """
 
 import argparse
@@ -32,6 +33,7 @@ ENOUGH_SECONDS = 0.5
 
 
 def best_seconds(work) -> tuple[float, object]:
+    """Of a few runs of `work`; its result too."""
     best, spent, result = float("inf"), 0.0, None
     for _ in range(MOST_RUNS):
         started = time.perf_counter()
@@ -171,32 +173,40 @@ def value(row: dict, field: str) -> object:
     return f"{number:.5g}" if isinstance(number, float) else number
 
 
+def ratio_jobs(trace: Path, scratch: Path) -> list[tuple[Path, Pair, str]]:
+    return [(trace, pair, str(pair)) for pair in PAIRS]
+
+
+def speed_jobs(trace: Path, scratch: Path) -> list[tuple[Path, Pair, str]]:
+    together = write_together(trace, scratch)
+    alone = Pair(None, together.current)
+    return [(scratch, together, TOGETHER), (scratch, alone, f"{TOGETHER}, alone")]
+
+
+JOBS = {"ratios": ratio_jobs, "speeds": speed_jobs}
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=JOBS)
     parser.add_argument("--trace", type=Path, default=Path("runs/trace"))
-    parser.add_argument("--out", type=Path, default=Path("bench/results/rivals.csv"))
+    parser.add_argument("--out", type=Path, default=Path("bench/results"))
     return parser.parse_args()
 
 
 def main() -> int:
     options = parse()
-    with (
-        tempfile.TemporaryDirectory(dir=options.trace) as scratch,
-        open(options.out, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(FIELDS)
-        together = write_together(options.trace, Path(scratch))
-        jobs = [(options.trace, pair, str(pair)) for pair in PAIRS]
-        jobs.append((Path(scratch), together, TOGETHER))
-        jobs.append((Path(scratch), Pair(None, together.current), f"{TOGETHER}, alone"))
-        for folder, pair, title in jobs:
+    rows = []
+    with tempfile.TemporaryDirectory(dir=options.trace) as scratch:
+        for folder, pair, title in JOBS[options.what](options.trace, Path(scratch)):
             started = time.perf_counter()
             files = [file_of(folder, stem) for stem in (pair.base, pair.current) if stem]
-            for row in run_pair(folder, pair, files, title):
-                writer.writerow([value(row, field) for field in FIELDS])
-            file.flush()
+            rows += run_pair(folder, pair, files, title)
             print(f"{title}: {time.perf_counter() - started:.0f} s", flush=True)
+    with open(options.out / f"{options.what}.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(FIELDS)
+        writer.writerows([value(row, field) for field in FIELDS] for row in rows)
     return 0
 
 
