@@ -9,9 +9,9 @@
 
 #include "base/parallel.h"
 #include "base/try.h"
-#include "store/save_plan.h"
 #include "store/commit.h"
 #include "store/save_input.h"
+#include "store/save_plan.h"
 
 namespace bitsnap {
 namespace {

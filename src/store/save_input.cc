@@ -9,6 +9,7 @@
 #include <bitsnap/roles.h>
 
 #include "base/try.h"
+#include "store/pairs.h"
 
 namespace bitsnap {
 namespace {
@@ -56,36 +57,6 @@ bool Has(const TensorPlan& plan, CodecId id) {
 bool MayLose(const EncodeTask& task) {
   return std::any_of(task.plan.codecs.begin(), task.plan.codecs.end(),
                      [&](CodecId id) { return !GetCodec(id).IsLossless(task.params); });
-}
-
-TensorContext ContextOf(const EncodeTask& task, const EncodeTask* second,
-                        const SaveOptions& options) {
-  TensorContext context{.dtype = task.tensor->info.dtype, .first = task.tensor->bytes};
-  if (second != nullptr) context.second = second->tensor->bytes;
-  context.row_words = RowWords(task.tensor->info);
-  context.accepted = AcceptedBy(options.profile);
-  context.accepted.eps = options.adam_eps;
-  return context;
-}
-
-// Makes one task of a pair's two if the codec can keep the profile's bound on them.
-void TryPair(uint32_t first, uint32_t second, const SaveOptions& options,
-             std::vector<EncodeTask>& tasks) {
-  const std::optional<TensorPlan> plan = PlanMoments(options.profile);
-  if (!plan || !tasks[first].has_blocks() || !tasks[second].has_blocks()) return;
-  const Codec& codec = GetCodec(plan->codecs.front());
-  auto prepared = codec.Prepare(ContextOf(tasks[first], &tasks[second], options));
-  if (!prepared) return;
-  tasks[first].plan = tasks[second].plan = *plan;
-  tasks[first].second = second;
-  tasks[second].first = first;
-  tasks[first].params = std::move(prepared->params);
-  tasks[first].error = tasks[second].error = std::move(prepared->error);
-  // What leans on a base must do so in both.
-  if (!tasks[first].base_tensor || !tasks[second].base_tensor) {
-    tasks[first].base_tensor.reset();
-    tasks[second].base_tensor.reset();
-  }
 }
 
 using BaseTensors = std::unordered_map<std::string_view, uint32_t>;
@@ -140,8 +111,8 @@ Result<SaveInput> SaveInput::Create(std::span<const TensorView> tensors,
   return input;
 }
 
-std::vector<EncodeTask> SaveInput::Tasks(const SaveOptions& options,
-                                         const SnapshotReader* base) const {
+Result<std::vector<EncodeTask>> SaveInput::Tasks(const SaveOptions& options,
+                                                 const SnapshotReader* base) const {
   const BaseTensors by_name = ByName(base);
   std::vector<EncodeTask> tasks;
   for (size_t i = 0; i < tensors_.size(); ++i) {
@@ -152,13 +123,12 @@ std::vector<EncodeTask> SaveInput::Tasks(const SaveOptions& options,
     task.plan = PlanTensor(options.profile, tensors_[i].info, leanings);
     if (Has(task.plan, CodecId::kResidual)) {
       task.peer = weight;
-      task.params = GetCodec(CodecId::kResidual).Prepare(ContextOf(task, nullptr, options))->params;
+      const Codec& residual = GetCodec(CodecId::kResidual);
+      task.params = residual.Prepare(TensorContextOf(task, nullptr, options))->params;
     }
     tasks.push_back(std::move(task));
   }
-  for (uint32_t i = 0; i < tasks.size(); ++i) {
-    if (relations_[i].exp_avg) TryPair(i, *relations_[i].exp_avg, options, tasks);
-  }
+  BITSNAP_TRY(PairMoments(relations_, options, tasks));
   for (EncodeTask& task : tasks) {
     // A copy of a tensor that loses something has not agreed to lose it too.
     if (task.same_as && MayLose(tasks[*task.same_as])) task.same_as.reset();

@@ -25,7 +25,8 @@ class SaveInput {
 
   // One task a tensor, in order, with all codecs that its profile and `base`, which may be null,
   // allow.
-  std::vector<EncodeTask> Tasks(const SaveOptions& options, const SnapshotReader* base) const;
+  Result<std::vector<EncodeTask>> Tasks(const SaveOptions& options,
+                                        const SnapshotReader* base) const;
 
   // Raw bytes and coded bytes by role. A pair's coded bytes are halved between the two.
   std::map<Role, RoleBytes> RoleBytesOf(std::span<const TensorRecord> records) const;

@@ -72,7 +72,7 @@ void NarrowTasks(const std::vector<TensorSample>& samples, bool with_base,
 
 // A base that cannot be read never costs a save.
 Result<SavePlan> PlanWith(Base base, const SaveOptions& options, const SaveInput& input) {
-  std::vector<EncodeTask> tasks = input.Tasks(options, &base.file);
+  BITSNAP_ASSIGN(std::vector<EncodeTask> tasks, input.Tasks(options, &base.file));
   const auto samples = SampleTasks(tasks, &base.file, ThreadCount(options.threads));
   if (!samples) {
     return PlanStandalone(
@@ -93,7 +93,8 @@ Result<SavePlan> PlanWith(Base base, const SaveOptions& options, const SaveInput
 
 Result<SavePlan> PlanStandalone(const SaveOptions& options, const SaveInput& input,
                                 std::string why) {
-  SavePlan plan{.why = std::move(why), .tasks = input.Tasks(options, nullptr)};
+  SavePlan plan{.why = std::move(why)};
+  BITSNAP_ASSIGN(plan.tasks, input.Tasks(options, nullptr));
   BITSNAP_ASSIGN(const auto samples,
                  SampleTasks(plan.tasks, nullptr, ThreadCount(options.threads)));
   NarrowTasks(samples, false, plan.tasks);

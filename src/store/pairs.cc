@@ -1,0 +1,72 @@
+#include "store/pairs.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/parallel.h"
+
+namespace bitsnap {
+namespace {
+
+struct Pair {
+  uint32_t first = 0, second = 0;
+  std::optional<Prepared> prepared;
+};
+
+void Join(Pair& pair, const TensorPlan& plan, std::vector<EncodeTask>& tasks) {
+  EncodeTask& first = tasks[pair.first];
+  EncodeTask& second = tasks[pair.second];
+  first.plan = second.plan = plan;
+  first.second = pair.second;
+  second.first = pair.first;
+  first.params = std::move(pair.prepared->params);
+  first.error = second.error = std::move(pair.prepared->error);
+  // What leans on a base must do so in both.
+  if (!first.base_tensor || !second.base_tensor) {
+    first.base_tensor.reset();
+    second.base_tensor.reset();
+  }
+}
+
+}  // namespace
+
+TensorContext TensorContextOf(const EncodeTask& task, const EncodeTask* second,
+                              const SaveOptions& options) {
+  TensorContext context{.dtype = task.tensor->info.dtype, .first = task.tensor->bytes};
+  if (second != nullptr) context.second = second->tensor->bytes;
+  context.row_words = RowWords(task.tensor->info);
+  context.accepted = AcceptedBy(options.profile);
+  context.accepted.eps = options.adam_eps;
+  return context;
+}
+
+Result<void> PairMoments(std::span<const Relations> relations, const SaveOptions& options,
+                         std::vector<EncodeTask>& tasks) {
+  const std::optional<TensorPlan> plan = PlanMoments(options.profile);
+  if (!plan) return {};
+  std::vector<Pair> pairs;
+  for (uint32_t i = 0; i < tasks.size(); ++i) {
+    if (!relations[i].exp_avg) continue;
+    const uint32_t second = *relations[i].exp_avg;
+    if (tasks[i].has_blocks() && tasks[second].has_blocks()) pairs.push_back({i, second, {}});
+  }
+  const Codec& codec = GetCodec(plan->codecs.front());
+  return RunOrdered({
+      .count = pairs.size(),
+      .threads = ThreadCount(options.threads),
+      .slots = std::max<size_t>(1, pairs.size()),
+      .produce = [&](size_t item, size_t, unsigned) -> Result<void> {
+        Pair& pair = pairs[item];
+        pair.prepared =
+            codec.Prepare(TensorContextOf(tasks[pair.first], &tasks[pair.second], options));
+        return {};
+      },
+      // The tasks that Prepare reads and those that Join writes are never the same pair's.
+      .consume = [&](size_t item, size_t) -> Result<void> {
+        if (pairs[item].prepared) Join(pairs[item], *plan, tasks);
+        return {};
+      },
+  });
+}
+
+}  // namespace bitsnap

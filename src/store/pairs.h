@@ -1,0 +1,23 @@
+// Adam's two moments of a parameter as one task.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <bitsnap/store.h>
+
+#include "pipeline/encode.h"
+#include "policy/relations.h"
+
+namespace bitsnap {
+
+// A task's whole tensor, for a codec's Prepare; `second` is the pair's other task or null.
+TensorContext TensorContextOf(const EncodeTask& task, const EncodeTask* second,
+                              const SaveOptions& options);
+
+// Where the profile codes moments together: joins the tasks of each pair for which the codec can
+// keep the profile's bound, and leaves the others as they are. Prepares the pairs in parallel.
+Result<void> PairMoments(std::span<const Relations> relations, const SaveOptions& options,
+                         std::vector<EncodeTask>& tasks);
+
+}  // namespace bitsnap
