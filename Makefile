@@ -59,7 +59,7 @@ trace: .venv/ready.stamp  ## A real run's checkpoints in runs/trace, to measure 
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) examples/trace.py
 
 bench: build-release  ## Kernels and end to end, against memcpy
-	@for program in build/release/*_bench; do "$$program"; done
+	@scripts/bench.sh
 
 bench-rivals: build-release .venv/rivals.stamp trace  ## All codecs and their rivals on the trace
 	@$(PYTHON) bench/bound.py
