@@ -1,5 +1,6 @@
 """A small GPT in mixed precision: bf16 weights, fp32 masters, AdamW, text every machine has."""
 
+import functools
 import math
 import sysconfig
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class GPT(nn.Module):
         return self.head(self.norm(x))
 
 
+@functools.cache
 def python_source() -> Tensor:
     """The bytes of the standard library's source, in the order of the files' names."""
     root = Path(sysconfig.get_path("stdlib"))

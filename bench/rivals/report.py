@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+
+from pages import replace, table
+
 RESULTS = ROOT / "bench/results"
 PAGE = ROOT / "docs/benchmarks.md"
 TOGETHER = "all together"
@@ -44,11 +48,6 @@ WEIGHT_BOUNDS = ("bf16 changed", "bf16 bitmask", "bf16 ULP", "bf16 ULP by expone
 def read(name: str) -> list[dict]:
     with open(RESULTS / name, encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def number(value: str | None) -> str:
@@ -137,12 +136,6 @@ def _worst(results: Results, codec: str, role: str, field: str) -> float:
 def missing(results: Results) -> str:
     lines = [f"- {row['codec']}: {row['note']}" for row in results.rows if not row["stored_bytes"]]
     return "\n".join(dict.fromkeys(lines)) or "All of them ran."
-
-
-def replace(page: str, name: str, content: str) -> str:
-    begin, end = f"<!-- {name} -->", "<!-- end -->"
-    head, rest = page.split(begin, 1)
-    return f"{head}{begin}\n{content}\n{end}{rest.split(end, 1)[1]}"
 
 
 def main() -> int:
