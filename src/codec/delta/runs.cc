@@ -42,7 +42,9 @@ Runs Runs::Choose(const GroupBits& changed, size_t groups, size_t words, size_t 
   // costs about as many bits as describing it.
   constexpr size_t kMeanGaps = 16;
   constexpr size_t kMinGap = 4;
-  const size_t min_gap = std::max(kMinGap, kMeanGaps * words / changed_words / kGroup);
+  // Where hardly anything changed, time is worth more than the bytes.
+  constexpr size_t kMaxGap = 64;
+  const size_t min_gap = std::clamp(kMeanGaps * words / changed_words / kGroup, kMinGap, kMaxGap);
   Runs runs;
   size_t begin = Find(changed, true, 0, groups);
   if (begin < min_gap) begin = 0;
