@@ -23,14 +23,13 @@ constexpr size_t kStreamSlot = 1;
 struct Work {
   Work(size_t elements, Scratch& scratch) {
     const size_t padded = (elements + kGroup - 1) / kGroup * kGroup;
-    MutableBytes room = scratch.Get(kWorkSlot, padded * (2 * kFloat + 3 * sizeof(int16_t) + 2));
+    MutableBytes room = scratch.Get(kWorkSlot, padded * (2 * kFloat + 3 * sizeof(int16_t) + 1));
     anchors = Carve<float>(room, padded);
     denominators = Carve<float>(room, padded);
     kv = Carve<int16_t>(room, padded);
     ku = Carve<int16_t>(room, padded);
     base = Carve<int16_t>(room, padded);
-    v_symbols = Carve<uint8_t>(room, padded);
-    u_symbols = Carve<uint8_t>(room, padded);
+    symbols = Carve<uint8_t>(room, padded);
     // The kernels run over the last group's padding too.
     for (const auto indices : {kv, ku, base}) {
       std::ranges::fill(indices.subspan(elements), int16_t{0});
@@ -46,7 +45,7 @@ struct Work {
 
   std::span<float> anchors, denominators;
   std::span<int16_t> kv, ku, base;
-  std::span<uint8_t> v_symbols, u_symbols;
+  std::span<uint8_t> symbols;
 };
 
 PlaneKind KindOf(Bytes symbols) {
@@ -85,25 +84,28 @@ class Writer {
   size_t size_ = 0;
 };
 
-// Plans, cuts and writes one stream. Planes stand before the symbols, whose size is not known yet.
+// Plans and cuts one stream; writes all but the symbols.
 void WriteStream(std::span<int16_t> indices, std::span<const int16_t> base, size_t elements,
-                 uint8_t zero_symbol, std::span<uint8_t> symbols, Writer& writer) {
+                 Half half, std::span<uint8_t> symbols, Writer& writer) {
   const Plan plan = PlanBlock(indices.first(elements), base.empty() ? base : base.first(elements));
   writer.Plan(plan);
   const MutableBytes planes = writer.Reserve(plan.shift * PlaneBytes(elements));
-  Split(indices, base, plan.prediction, plan.shift, zero_symbol, elements, symbols, planes);
-  writer.Symbols(symbols.first(elements));
+  // That v and m are zero, the stream of v tells.
+  const uint8_t zero_symbol = half == Half::kHigh ? kZeroSymbol : kMiddle;
+  Split(indices, base, plan.prediction, plan.shift, zero_symbol, elements, half, symbols, planes);
 }
 
 // Calls body(position) for each escape.
 template <class Body>
-void ForEscapes(std::span<const uint8_t> symbols, Body body) {
-  const auto* const begin = symbols.data();
-  const auto* const end = begin + symbols.size();
-  for (const uint8_t* at = begin;; ++at) {
-    at = static_cast<const uint8_t*>(std::memchr(at, kEscapeSymbol, end - at));
-    if (at == nullptr) return;
-    body(static_cast<size_t>(at - begin));
+void ForEscapes(std::span<const int16_t> indices, Body body) {
+  for (size_t first = 0; first < indices.size(); first += kGroup) {
+    const auto group = indices.subspan(first, std::min(kGroup, indices.size() - first));
+    bool any = false;
+    for (int16_t k : group) any |= k == kEscape;
+    if (!any) continue;
+    for (size_t i = 0; i < group.size(); ++i) {
+      if (group[i] == kEscape) body(first + i);
+    }
   }
 }
 
@@ -112,13 +114,16 @@ struct StreamView {
   Bytes planes;
 };
 
-bool ReadStream(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbols,
-                StreamView& view) {
+bool ReadStream(ByteReader& reader, size_t elements, StreamView& view) {
   view.plan.shift = reader.Int<uint8_t>();
   view.plan.prediction.slope = reader.Int<int16_t>();
   view.plan.prediction.offset = reader.Int<int16_t>();
   if (!reader.ok() || view.plan.shift > kMaxShift) return false;
-  view.planes = reader.Raw(view.plan.shift * PlaneBytes(symbols.size()));
+  view.planes = reader.Raw(view.plan.shift * PlaneBytes(elements));
+  return reader.ok();
+}
+
+bool ReadSymbols(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbols) {
   const MutableBytes bytes = std::as_writable_bytes(symbols);
   const std::byte* plane = ReadPlane(reader, bytes, work);
   if (!reader.ok() || plane == nullptr) return false;
@@ -127,16 +132,16 @@ bool ReadStream(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbol
 }
 
 // Exact values over the decoded ones: pairs of v and m, then m alone.
-bool PatchEscapes(ByteReader& reader, std::span<const uint8_t> v_symbols,
-                  std::span<const uint8_t> u_symbols, MutableBytes v, MutableBytes m) {
+bool PatchEscapes(ByteReader& reader, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                  MutableBytes v, MutableBytes m) {
   const auto patch = [&](MutableBytes part, size_t i) {
     std::ranges::copy(reader.Raw(kFloat), part.begin() + i * kFloat);
   };
-  ForEscapes(v_symbols, [&](size_t i) {
+  ForEscapes(kv, [&](size_t i) {
     patch(v, i);
     patch(m, i);
   });
-  ForEscapes(u_symbols, [&](size_t i) { patch(m, i); });
+  ForEscapes(ku, [&](size_t i) { patch(m, i); });
   return reader.ok() && reader.remaining() == 0;
 }
 
@@ -147,7 +152,7 @@ tl::unexpected<Error> Corrupt(const char* what) {
 }  // namespace
 
 size_t BlockBound(size_t elements) {
-  return 2 * (kPlanBytes + kMaxShift * PlaneBytes(elements) + PlaneBound(elements)) +
+  return 2 * (kPlanBytes + kMaxShift * PlaneBytes(elements)) + PlaneBound(elements) +
          3 * elements * kFloat;
 }
 
@@ -165,16 +170,17 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, siz
   FillAnchors(frame.params, frame.first, anchors);
   Quantize(v, m, anchors, grid, work.kv.first(elements), work.ku.first(elements), denominators);
   if (!with_base.empty()) IndexV(frame.base_v, anchors, grid, base);
-  WriteStream(work.kv, with_base, elements, kZeroSymbol, work.v_symbols, writer);
+  WriteStream(work.kv, with_base, elements, Half::kHigh, work.symbols, writer);
 
   if (!with_base.empty()) IndexM(frame.base_m, denominators, grid, base);
-  WriteStream(work.ku, with_base, elements, kMiddle, work.u_symbols, writer);
+  WriteStream(work.ku, with_base, elements, Half::kLow, work.symbols, writer);
+  writer.Symbols(work.symbols.first(elements));
 
-  ForEscapes(work.v_symbols.first(elements), [&](size_t i) {
+  ForEscapes(work.kv.first(elements), [&](size_t i) {
     writer.Copy(v.subspan(i * kFloat, kFloat));
     writer.Copy(m.subspan(i * kFloat, kFloat));
   });
-  ForEscapes(work.u_symbols.first(elements),
+  ForEscapes(work.ku.first(elements),
              [&](size_t i) { writer.Copy(m.subspan(i * kFloat, kFloat)); });
   if (writer.size() >= limit) return std::nullopt;
   return writer.size();
@@ -192,28 +198,27 @@ Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, MutableBytes v, M
   const MutableBytes stream = scratch.Get(kStreamSlot, PlaneWorkBytes(elements));
   ByteReader reader(coded);
   StreamView v_stream, u_stream;
-  const auto v_symbols = work.v_symbols.first(elements);
-  const auto u_symbols = work.u_symbols.first(elements);
-  if (!ReadStream(reader, stream, v_symbols, v_stream))
-    return Corrupt("has a malformed stream of v");
-  if (!ReadStream(reader, stream, u_symbols, u_stream))
-    return Corrupt("has a malformed stream of m");
+  if (!ReadStream(reader, elements, v_stream)) return Corrupt("has a malformed stream of v");
+  if (!ReadStream(reader, elements, u_stream)) return Corrupt("has a malformed stream of m");
+  if (!ReadSymbols(reader, stream, work.symbols.first(elements))) {
+    return Corrupt("has malformed symbols");
+  }
   const bool v_leans = v_stream.plan.prediction.slope != 0;
   const bool u_leans = u_stream.plan.prediction.slope != 0;
   if ((v_leans || u_leans) && frame.base_v.empty()) return Corrupt("leans on a base it lacks");
 
   FillAnchors(frame.params, frame.first, anchors);
   if (v_leans) IndexV(frame.base_v, anchors, grid, base);
-  Join(work.v_symbols, v_stream.planes, work.base, v_stream.plan.prediction, v_stream.plan.shift,
-       elements, work.kv);
+  Join(work.symbols, v_stream.planes, work.base, v_stream.plan.prediction, v_stream.plan.shift,
+       elements, Half::kHigh, work.kv);
   ReconstructV(work.kv.first(elements), anchors, grid, v, denominators);
 
   if (u_leans) IndexM(frame.base_m, denominators, grid, base);
-  Join(work.u_symbols, u_stream.planes, work.base, u_stream.plan.prediction, u_stream.plan.shift,
-       elements, work.ku);
+  Join(work.symbols, u_stream.planes, work.base, u_stream.plan.prediction, u_stream.plan.shift,
+       elements, Half::kLow, work.ku);
   ReconstructM(work.kv.first(elements), work.ku.first(elements), denominators, grid, m);
 
-  if (!PatchEscapes(reader, v_symbols, u_symbols, v, m)) {
+  if (!PatchEscapes(reader, work.kv.first(elements), work.ku.first(elements), v, m)) {
     return Corrupt("has the wrong number of escaped values");
   }
   return {};

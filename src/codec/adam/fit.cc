@@ -1,6 +1,7 @@
 #include "codec/adam/fit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 
@@ -58,44 +59,61 @@ Prediction Line(std::span<const int16_t> indices, std::span<const int16_t> base)
   return {slope, RoundedRatio(rest, static_cast<double>(count), kMaxIndex)};
 }
 
-Magnitudes Residuals(std::span<const int16_t> indices, std::span<const int16_t> base,
-                     Prediction prediction) {
-  Magnitudes magnitudes;
-  ForSample(indices, [&](size_t i) {
-    const int scaled = prediction.slope == 0 ? 0 : (base[i] * prediction.slope + (1 << 14)) >> 15;
-    magnitudes.Add(std::abs(indices[i] - scaled - prediction.offset));
-  });
-  return magnitudes;
-}
+// Of the elements looked at.
+class Residuals {
+ public:
+  Residuals(std::span<const int16_t> indices, std::span<const int16_t> base,
+            Prediction prediction) {
+    ForSample(indices, [&](size_t i) {
+      const int scaled = prediction.slope == 0 ? 0 : (base[i] * prediction.slope + (1 << 14)) >> 15;
+      const int residual = indices[i] - scaled - prediction.offset;
+      sum_ += std::abs(residual);
+      residuals_[count_++] = static_cast<int16_t>(residual);
+    });
+  }
+
+  uint64_t sum_of_magnitudes() const { return sum_; }
+  std::span<const int16_t> all() const { return std::span(residuals_).first(count_); }
+
+ private:
+  uint64_t sum_ = 0;
+  size_t count_ = 0;
+  std::array<int16_t, 2 * (kGroups + 1) * kGroup> residuals_;
+};
 
 }  // namespace
 
-int ShiftFor(const Magnitudes& magnitudes) {
+int ShiftFor(std::span<const int16_t> residuals) {
+  uint64_t sum = 0;
+  for (int16_t residual : residuals) sum += std::abs(residual);
   int shift = 0;
-  while (shift < kMaxShift && magnitudes.sum >> shift > 5 * magnitudes.count) ++shift;
-  // What fits no symbol takes 32 bits or more, one more low bit takes at most one of each.
-  const auto too_large = [&](int at) {
-    uint64_t escapes = 0;
-    for (int width = at + 8; width < 16; ++width) escapes += magnitudes.bits[width];
-    return escapes * 32 > magnitudes.count;
+  while (shift < kMaxShift && sum >> shift > residuals.size() * 3 / 2) ++shift;
+  // What fits no half symbol takes 32 or 64 bits more; one more low bit saves little of a symbol.
+  const auto too_large = [&] {
+    size_t escapes = 0;
+    for (int16_t residual : residuals) {
+      const int high = (residual >> shift) + kMiddle;
+      escapes += high <= kZeroSymbol || high > 15;
+    }
+    return escapes * 512 > residuals.size();
   };
-  while (shift < kMaxShift && too_large(shift)) ++shift;
+  while (shift < kMaxShift && too_large()) ++shift;
   return shift;
 }
 
 Plan PlanBlock(std::span<const int16_t> indices, std::span<const int16_t> base) {
-  Prediction prediction = MeanOnly(indices);
-  Magnitudes magnitudes = Residuals(indices, {}, prediction);
+  const Prediction mean = MeanOnly(indices);
+  const Residuals from_mean(indices, {}, mean);
   if (!base.empty()) {
     const Prediction line = Line(indices, base);
-    const Magnitudes with_base = Residuals(indices, base, line);
+    const Residuals from_base(indices, base, line);
+    const uint64_t sum = from_mean.sum_of_magnitudes();
     // 1/64 of the magnitude is 0.02 bits an element.
-    if (line.slope != 0 && with_base.sum < magnitudes.sum - magnitudes.sum / 64) {
-      prediction = line;
-      magnitudes = with_base;
+    if (line.slope != 0 && from_base.sum_of_magnitudes() < sum - sum / 64) {
+      return {line, ShiftFor(from_base.all())};
     }
   }
-  return {prediction, ShiftFor(magnitudes)};
+  return {mean, ShiftFor(from_mean.all())};
 }
 
 }  // namespace bitsnap::adam

@@ -2,8 +2,6 @@
 // single IEEE operations, so that every CPU decides alike.
 #pragma once
 
-#include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -20,21 +18,8 @@ struct Plan {
 // reading them, else the mean alone. Requires: `base` empty or as long as `indices`.
 Plan PlanBlock(std::span<const int16_t> indices, std::span<const int16_t> base);
 
-// How large residuals are.
-struct Magnitudes {
-  uint64_t count = 0;
-  uint64_t sum = 0;
-  uint64_t bits[16] = {};  // residuals by the width of their magnitude
-
-  void Add(uint32_t magnitude) {
-    ++count;
-    sum += magnitude;
-    ++bits[std::min<int>(std::bit_width(magnitude), 15)];
-  }
-};
-
-// How many low bits are noise: the symbols above them then have a deviation of 3 to 6, and neither
-// their table nor the bits' lost skew costs much. More where many residuals fit no symbol else.
-int ShiftFor(const Magnitudes& magnitudes);
+// How many low bits of these residuals are noise: the half symbols above them then have a deviation
+// of 1 to 2. More where many residuals fit no half symbol else.
+int ShiftFor(std::span<const int16_t> residuals);
 
 }  // namespace bitsnap::adam

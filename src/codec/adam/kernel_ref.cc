@@ -124,17 +124,17 @@ ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, cons
 }
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-              int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
-              MutableBytes planes) {
+              int shift, uint8_t zero_symbol, size_t elements, Half half,
+              std::span<uint8_t> symbols, MutableBytes planes) {
   std::ranges::fill(planes, std::byte{0});
   for (size_t i = 0; i < elements; ++i) {
     const int residual = indices[i] - Predict(base, i, prediction);
-    const int symbol = (residual >> shift) + kMiddle;
+    int symbol = (residual >> shift) + kMiddle;
     const bool special = !IsIndex(indices[i]);
-    if (!special && (symbol <= kZeroSymbol || symbol > 255)) indices[i] = kEscape;
-    symbols[i] = static_cast<uint8_t>(symbol);
-    if (indices[i] == kEscape) symbols[i] = kEscapeSymbol;
-    if (indices[i] == kZero) symbols[i] = zero_symbol;
+    if (!special && (symbol <= kZeroSymbol || symbol > 15)) indices[i] = kEscape;
+    if (indices[i] == kEscape) symbol = kEscapeSymbol;
+    if (indices[i] == kZero) symbol = zero_symbol;
+    symbols[i] = static_cast<uint8_t>(half == Half::kHigh ? symbol << 4 : symbols[i] | symbol);
     for (int b = 0; b < shift; ++b) {
       const std::byte bit{static_cast<uint8_t>((residual >> b & 1) << (i % 8))};
       planes[b * PlaneBytes(elements) + i / 8] |= bit;
@@ -143,15 +143,17 @@ void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Predict
 }
 
 void JoinRef(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
-             Prediction prediction, int shift, size_t elements, std::span<int16_t> indices) {
+             Prediction prediction, int shift, size_t elements, Half half,
+             std::span<int16_t> indices) {
   for (size_t i = 0; i < elements; ++i) {
-    int residual = (symbols[i] - kMiddle) * (1 << shift);
+    const int symbol = half == Half::kHigh ? symbols[i] >> 4 : symbols[i] & 15;
+    int residual = (symbol - kMiddle) * (1 << shift);
     for (int b = 0; b < shift; ++b) {
       const std::byte bits = planes[b * PlaneBytes(elements) + i / 8];
       residual += (std::to_integer<int>(bits) >> (i % 8) & 1) << b;
     }
     const int index =
-        symbols[i] <= kZeroSymbol ? symbols[i] + kEscape : residual + Predict(base, i, prediction);
+        symbol <= kZeroSymbol ? symbol + kEscape : residual + Predict(base, i, prediction);
     indices[i] = static_cast<int16_t>(index);
   }
 }

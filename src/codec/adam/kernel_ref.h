@@ -19,9 +19,10 @@ void LogVRef(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid);
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-              int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
-              MutableBytes planes);
+              int shift, uint8_t zero_symbol, size_t elements, Half half,
+              std::span<uint8_t> symbols, MutableBytes planes);
 void JoinRef(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
-             Prediction prediction, int shift, size_t elements, std::span<int16_t> indices);
+             Prediction prediction, int shift, size_t elements, Half half,
+             std::span<int16_t> indices);
 
 }  // namespace bitsnap::adam

@@ -30,7 +30,7 @@ HWY_INLINE size_t GroupBytes(size_t group, size_t plane_bytes) {
 }
 
 void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-           int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
+           int shift, uint8_t zero_symbol, size_t elements, Half half, std::span<uint8_t> symbols,
            MutableBytes planes) {
   const D d;
   const hn::Rebind<uint8_t, D> d8;
@@ -45,12 +45,16 @@ void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction
       const V high = hn::ShiftRightSame(residual, shift);
       const auto special = hn::Lt(k, hn::Set(d, int16_t{kZero + 1}));
       const auto fits = hn::And(hn::Gt(high, hn::Set(d, int16_t{kZeroSymbol - kMiddle})),
-                                hn::Lt(high, hn::Set(d, int16_t{256 - kMiddle})));
+                                hn::Lt(high, hn::Set(d, int16_t{16 - kMiddle})));
       const V ordinary = hn::IfThenElseZero(fits, hn::Add(high, hn::Set(d, int16_t{kMiddle})));
       const auto zero = hn::Eq(k, hn::Set(d, kZero));
       const V symbol = hn::IfThenElse(zero, hn::Set(d, int16_t{zero_symbol}),
                                       hn::IfThenElseZero(hn::Not(special), ordinary));
-      hn::StoreU(hn::DemoteTo(d8, symbol), d8, symbols.data() + i);
+      const auto byte = hn::DemoteTo(
+          d8, half == Half::kHigh
+                  ? hn::ShiftLeft<4>(symbol)
+                  : hn::Or(symbol, hn::PromoteTo(d, hn::LoadU(d8, symbols.data() + i))));
+      hn::StoreU(byte, d8, symbols.data() + i);
       hn::StoreU(hn::IfThenElse(hn::Or(special, fits), k, hn::Set(d, kEscape)), d,
                  indices.data() + i);
       for (int b = 0; b < shift; ++b) {
@@ -71,7 +75,8 @@ void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction
 }
 
 void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
-          Prediction prediction, int shift, size_t elements, std::span<int16_t> indices) {
+          Prediction prediction, int shift, size_t elements, Half half,
+          std::span<int16_t> indices) {
   const D d;
   const hn::Rebind<uint8_t, D> d8;
   const int16_t* from = prediction.slope == 0 ? nullptr : base.data();
@@ -84,7 +89,9 @@ void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_
     }
     for (size_t lane = 0; lane < kGroup; lane += hn::Lanes(d)) {
       const size_t i = group * kGroup + lane;
-      const V symbol = hn::PromoteTo(d, hn::LoadU(d8, symbols.data() + i));
+      const V both = hn::PromoteTo(d, hn::LoadU(d8, symbols.data() + i));
+      const V symbol =
+          half == Half::kHigh ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(d, int16_t{15}));
       V residual = hn::ShiftLeftSame(hn::Sub(symbol, hn::Set(d, int16_t{kMiddle})), shift);
       for (int b = 0; b < shift; ++b) {
         const uint64_t part = bits[b] >> lane;
@@ -110,15 +117,16 @@ HWY_EXPORT(Split);
 HWY_EXPORT(Join);
 
 void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
-           int shift, uint8_t zero_symbol, size_t elements, std::span<uint8_t> symbols,
+           int shift, uint8_t zero_symbol, size_t elements, Half half, std::span<uint8_t> symbols,
            MutableBytes planes) {
   HWY_DYNAMIC_DISPATCH(Split)
-  (indices, base, prediction, shift, zero_symbol, elements, symbols, planes);
+  (indices, base, prediction, shift, zero_symbol, elements, half, symbols, planes);
 }
 
 void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
-          Prediction prediction, int shift, size_t elements, std::span<int16_t> indices) {
-  HWY_DYNAMIC_DISPATCH(Join)(symbols, planes, base, prediction, shift, elements, indices);
+          Prediction prediction, int shift, size_t elements, Half half,
+          std::span<int16_t> indices) {
+  HWY_DYNAMIC_DISPATCH(Join)(symbols, planes, base, prediction, shift, elements, half, indices);
 }
 
 }  // namespace bitsnap::adam

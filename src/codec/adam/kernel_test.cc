@@ -209,6 +209,7 @@ struct Stream {
     }
     prediction = {static_cast<int16_t>(random() % 3 == 0 ? 0 : random()), any()};
     shift = static_cast<int>(random() % (kMaxShift + 1));
+    half = random() % 2 == 0 ? Half::kHigh : Half::kLow;
     zero_symbol = random() % 2 == 0 ? kZeroSymbol : kMiddle;
   }
   size_t elements;
@@ -216,17 +217,19 @@ struct Stream {
   Prediction prediction;
   int shift;
   uint8_t zero_symbol;
+  Half half;
 };
 
 void Check(const Stream& s) {
   Indices indices = s.indices, want_indices = s.indices;
-  std::vector<uint8_t> symbols(indices.size()), want_symbols(indices.size());
+  // What the low half is added to.
+  std::vector<uint8_t> symbols(indices.size(), 0x70), want_symbols = symbols;
   Guarded planes, want_planes;
   const size_t bytes = s.shift * PlaneBytes(s.elements);
-  Split(indices, s.base, s.prediction, s.shift, s.zero_symbol, s.elements, symbols,
+  Split(indices, s.base, s.prediction, s.shift, s.zero_symbol, s.elements, s.half, symbols,
         planes.Reset(bytes));
-  SplitRef(want_indices, s.base, s.prediction, s.shift, s.zero_symbol, s.elements, want_symbols,
-           want_planes.Reset(bytes));
+  SplitRef(want_indices, s.base, s.prediction, s.shift, s.zero_symbol, s.elements, s.half,
+           want_symbols, want_planes.Reset(bytes));
   ASSERT_TRUE(planes.intact());
   ASSERT_TRUE(std::ranges::equal(planes.bytes(), want_planes.bytes()));
   const auto counted = [&](const auto& v) {
@@ -236,7 +239,7 @@ void Check(const Stream& s) {
   ASSERT_EQ(counted(indices), counted(want_indices));
 
   Indices joined(indices.size());
-  Join(symbols, planes.bytes(), s.base, s.prediction, s.shift, s.elements, joined);
+  Join(symbols, planes.bytes(), s.base, s.prediction, s.shift, s.elements, s.half, joined);
   for (size_t i = 0; i < s.elements; ++i) {
     const bool told = indices[i] != kZero || s.zero_symbol == kZeroSymbol;
     ASSERT_TRUE(!told || joined[i] == indices[i]) << i;
@@ -265,8 +268,8 @@ TEST(AdamResidual, JoinsAnySymbolsAsTheReferenceDoes) {
       std::vector<std::byte> planes(s.shift * PlaneBytes(s.elements));
       for (std::byte& byte : planes) byte = std::byte(random());
       Indices joined(symbols.size()), want(symbols.size());
-      Join(symbols, planes, s.base, s.prediction, s.shift, s.elements, joined);
-      JoinRef(symbols, planes, s.base, s.prediction, s.shift, s.elements, want);
+      Join(symbols, planes, s.base, s.prediction, s.shift, s.elements, s.half, joined);
+      JoinRef(symbols, planes, s.base, s.prediction, s.shift, s.elements, s.half, want);
       joined.resize(s.elements), want.resize(s.elements);
       ASSERT_EQ(joined, want);
     }

@@ -112,9 +112,9 @@ std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound) {
   Scratch scratch;
   ForBlocks(pair, base, coded.params, [&](const BlockContext& context, Bytes raw, size_t, size_t) {
     std::vector<std::byte> out(AdamCodec().EncodeBound(raw.size()));
-    const auto size = AdamCodec().Encode(context, raw, SIZE_MAX, out, scratch);
-    ASSERT_TRUE(size);
-    coded.blocks.emplace_back(out.begin(), out.begin() + *size);
+    const auto size = AdamCodec().Encode(context, raw, raw.size(), out, scratch);
+    if (size) coded.blocks.emplace_back(out.begin(), out.begin() + *size);
+    if (!size) coded.blocks.emplace_back(raw.begin(), raw.end());
   });
   return coded;
 }
@@ -127,8 +127,13 @@ Pair Decode(const Coded& coded, const Pair& shape, const Pair* base) {
   size_t block = 0;
   const auto decode = [&](const BlockContext& context, Bytes raw, size_t first, size_t count) {
     std::vector<std::byte> out(raw.size());
-    const auto done = AdamCodec().Decode(context, coded.blocks.at(block++), out, scratch);
-    ASSERT_TRUE(done) << done.error().message;
+    const auto& bytes = coded.blocks.at(block++);
+    if (bytes.size() == raw.size()) {
+      out = bytes;
+    } else {
+      const auto done = AdamCodec().Decode(context, bytes, out, scratch);
+      ASSERT_TRUE(done) << done.error().message;
+    }
     std::memcpy(&decoded.v[first], out.data(), count * sizeof(float));
     std::memcpy(&decoded.m[first], out.data() + out.size() / 2, count * sizeof(float));
   };

@@ -42,7 +42,7 @@ struct Coded {
   bool operator==(const Coded&) const = default;
 };
 
-// Nullopt where the codec refuses. Blocks that it refuses fail the test.
+// Nullopt where the codec refuses. Blocks that do not become smaller stay raw.
 std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound);
 Pair Decode(const Coded& coded, const Pair& shape, const Pair* base);
 

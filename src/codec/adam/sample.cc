@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "codec/adam/fit.h"
 #include "codec/adam/math.h"
@@ -14,19 +15,16 @@ constexpr size_t kRun = 64;
 // What rANS and bit planes make of indices, escapes included, in bits an element.
 double EstimateBits(std::span<const int16_t> indices) {
   constexpr double kEscapeBits = 64;
-  Magnitudes magnitudes;
-  for (int16_t k : indices) {
-    if (k > kZero) magnitudes.Add(std::abs(k));
-  }
-  const int shift = ShiftFor(magnitudes);
-  uint32_t histogram[256] = {};
+  std::vector<int16_t> known;
+  std::ranges::copy_if(indices, std::back_inserter(known), [](int16_t k) { return k > kZero; });
+  const int shift = ShiftFor(known);
+  uint32_t histogram[16] = {};
   for (int16_t k : indices) {
     const int symbol = k <= kZero ? k - kEscape : (k >> shift) + kMiddle;
-    ++histogram[symbol < 0 || symbol > 255 ? kEscapeSymbol : symbol];
+    ++histogram[symbol < 0 || symbol > 15 ? kEscapeSymbol : symbol];
   }
   const auto total = static_cast<double>(indices.size());
-  double bits =
-      histogram[kEscapeSymbol] * kEscapeBits + static_cast<double>(magnitudes.count) * shift;
+  double bits = histogram[kEscapeSymbol] * kEscapeBits + static_cast<double>(known.size()) * shift;
   for (uint32_t n : histogram) {
     if (n > 0) bits += n * double{Log2(static_cast<float>(total / n))};
   }
