@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kFloat = sizeof(float);
 
+constexpr size_t kTile = 4096;
+
 // Slots of the scratch.
 constexpr size_t kWorkSlot = 0;
 constexpr size_t kStreamSlot = 1;
@@ -160,20 +162,26 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, siz
                                   MutableBytes out, Scratch& scratch) {
   const size_t elements = v.size() / kFloat;
   const Grid& grid = frame.params.grid;
+  const bool has_base = !frame.base_v.empty();
   Work work(elements, scratch);
-  const auto anchors = work.anchors.first(elements);
-  const auto denominators = work.denominators.first(elements);
-  const auto base = work.base.first(elements);
-  const auto with_base = frame.base_v.empty() ? std::span<int16_t>() : work.base;
+  // Tile by tile, so that the anchors stay in the first-level cache.
+  for (size_t first = 0; first < elements; first += kTile) {
+    const size_t count = std::min(kTile, elements - first);
+    const auto tile = [&](Bytes part) { return part.subspan(first * kFloat, count * kFloat); };
+    const auto anchors = work.anchors.first(count);
+    const auto denominators = work.denominators.subspan(first, has_base ? count : 0);
+    FillAnchors(frame.params, frame.first + first, anchors);
+    Quantize(tile(v), tile(m), anchors, grid, work.kv.subspan(first, count),
+             work.ku.subspan(first, count), denominators);
+    if (has_base) IndexV(tile(frame.base_v), anchors, grid, work.base.subspan(first, count));
+  }
   Writer writer(out);
-
-  FillAnchors(frame.params, frame.first, anchors);
-  Quantize(v, m, anchors, grid, work.kv.first(elements), work.ku.first(elements), denominators);
-  if (!with_base.empty()) IndexV(frame.base_v, anchors, grid, base);
-  WriteStream(work.kv, with_base, elements, Half::kHigh, work.symbols, writer);
-
-  if (!with_base.empty()) IndexM(frame.base_m, denominators, grid, base);
-  WriteStream(work.ku, with_base, elements, Half::kLow, work.symbols, writer);
+  const auto base = has_base ? work.base : std::span<int16_t>();
+  WriteStream(work.kv, base, elements, Half::kHigh, work.symbols, writer);
+  if (has_base) {
+    IndexM(frame.base_m, work.denominators.first(elements), grid, base.first(elements));
+  }
+  WriteStream(work.ku, base, elements, Half::kLow, work.symbols, writer);
   writer.Symbols(work.symbols.first(elements));
 
   ForEscapes(work.kv.first(elements), [&](size_t i) {

@@ -13,44 +13,56 @@ namespace {
 // So many groups are enough, and quick.
 constexpr size_t kGroups = 32;
 
-// Calls body(i) for the elements looked at that have an index.
-template <class Body>
-void ForSample(std::span<const int16_t> indices, Body body) {
-  const size_t stride = std::max<size_t>(1, indices.size() / (kGroups * kGroup)) * kGroup;
-  for (size_t first = 0; first < indices.size(); first += stride) {
-    const size_t end = std::min(first + kGroup, indices.size());
-    for (size_t i = first; i < end; ++i) {
-      if (indices[i] > kZero) body(i);
+// The elements looked at that have an index, with their base's.
+class Looked {
+ public:
+  Looked(std::span<const int16_t> indices, std::span<const int16_t> base) {
+    const size_t stride = std::max<size_t>(1, indices.size() / (kGroups * kGroup)) * kGroup;
+    for (size_t first = 0; first < indices.size(); first += stride) {
+      const size_t end = std::min(first + kGroup, indices.size());
+      for (size_t i = first; i < end; ++i) {
+        indices_[count_] = indices[i];
+        base_[count_] = base.empty() ? int16_t{0} : base[i];
+        count_ += indices[i] > kZero;
+      }
     }
   }
-}
+
+  std::span<const int16_t> indices() const { return std::span(indices_).first(count_); }
+  std::span<const int16_t> base() const { return std::span(base_).first(count_); }
+
+ private:
+  size_t count_ = 0;
+  // The stride is rounded down, hence twice as many; one more for what is not counted.
+  std::array<int16_t, 2 * kGroups * kGroup + 1> indices_;
+  std::array<int16_t, 2 * kGroups * kGroup + 1> base_;
+};
 
 int16_t RoundedRatio(double numerator, double denominator, double limit) {
   const double ratio = std::clamp(numerator / denominator, -limit, limit);
   return static_cast<int16_t>(std::floor(ratio + 0.5));
 }
 
-Prediction MeanOnly(std::span<const int16_t> indices) {
-  int64_t count = 0, sum = 0;
-  ForSample(indices, [&](size_t i) {
-    ++count;
-    sum += indices[i];
-  });
-  if (count == 0) return {};
-  return {0, RoundedRatio(static_cast<double>(sum), static_cast<double>(count), kMaxIndex)};
+Prediction MeanOnly(const Looked& looked) {
+  if (looked.indices().empty()) return {};
+  int64_t sum = 0;
+  for (int16_t k : looked.indices()) sum += k;
+  const auto count = static_cast<double>(looked.indices().size());
+  return {0, RoundedRatio(static_cast<double>(sum), count, kMaxIndex)};
 }
 
 // Least squares.
-Prediction Line(std::span<const int16_t> indices, std::span<const int16_t> base) {
-  int64_t count = 0, sum_x = 0, sum_y = 0, sum_xx = 0, sum_xy = 0;
-  ForSample(indices, [&](size_t i) {
-    const int32_t x = base[i], y = indices[i];
-    ++count;
+Prediction Line(const Looked& looked) {
+  const auto ys = looked.indices(), xs = looked.base();
+  const auto count = static_cast<int64_t>(ys.size());
+  int64_t sum_x = 0, sum_y = 0, sum_xx = 0, sum_xy = 0;
+  for (size_t i = 0; i < ys.size(); ++i) {
+    const int32_t x = xs[i], y = ys[i];
     sum_x += x;
     sum_y += y;
     sum_xx += x * x;
     sum_xy += x * y;
-  });
+  }
   const int64_t spread = count * sum_xx - sum_x * sum_x;
   if (spread <= 0) return {};
   const auto covariance = static_cast<double>(count * sum_xy - sum_x * sum_y);
@@ -62,23 +74,23 @@ Prediction Line(std::span<const int16_t> indices, std::span<const int16_t> base)
 // Of the elements looked at.
 class Residuals {
  public:
-  Residuals(std::span<const int16_t> indices, std::span<const int16_t> base,
-            Prediction prediction) {
-    ForSample(indices, [&](size_t i) {
-      const int scaled = prediction.slope == 0 ? 0 : (base[i] * prediction.slope + (1 << 14)) >> 15;
+  Residuals(const Looked& looked, Prediction prediction) : count_(looked.indices().size()) {
+    const auto indices = looked.indices(), base = looked.base();
+    for (size_t i = 0; i < count_; ++i) {
+      const int scaled = (base[i] * prediction.slope + (1 << 14)) >> 15;
       const int residual = indices[i] - scaled - prediction.offset;
       sum_ += std::abs(residual);
-      residuals_[count_++] = static_cast<int16_t>(residual);
-    });
+      residuals_[i] = static_cast<int16_t>(residual);
+    }
   }
 
-  uint64_t sum_of_magnitudes() const { return sum_; }
+  int64_t sum_of_magnitudes() const { return sum_; }
   std::span<const int16_t> all() const { return std::span(residuals_).first(count_); }
 
  private:
-  uint64_t sum_ = 0;
-  size_t count_ = 0;
-  std::array<int16_t, 2 * (kGroups + 1) * kGroup> residuals_;
+  int64_t sum_ = 0;
+  size_t count_;
+  std::array<int16_t, 2 * kGroups * kGroup> residuals_;
 };
 
 }  // namespace
@@ -102,12 +114,13 @@ int ShiftFor(std::span<const int16_t> residuals) {
 }
 
 Plan PlanBlock(std::span<const int16_t> indices, std::span<const int16_t> base) {
-  const Prediction mean = MeanOnly(indices);
-  const Residuals from_mean(indices, {}, mean);
+  const Looked looked(indices, base);
+  const Prediction mean = MeanOnly(looked);
+  const Residuals from_mean(looked, mean);
   if (!base.empty()) {
-    const Prediction line = Line(indices, base);
-    const Residuals from_base(indices, base, line);
-    const uint64_t sum = from_mean.sum_of_magnitudes();
+    const Prediction line = Line(looked);
+    const Residuals from_base(looked, line);
+    const int64_t sum = from_mean.sum_of_magnitudes();
     // 1/64 of the magnitude is 0.02 bits an element.
     if (line.slope != 0 && from_base.sum_of_magnitudes() < sum - sum / 64) {
       return {line, ShiftFor(from_base.all())};

@@ -161,7 +161,7 @@ void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, cons
     StoreIndices(
         d, hn::IfThenElse(known, hn::ConvertTo(di, placed.u_index), hn::Set(di, int32_t{kZero})),
         ku, i);
-    hn::StoreU(placed.denominator, d, denominators.data() + i);
+    if (!denominators.empty()) hn::StoreU(placed.denominator, d, denominators.data() + i);
   });
 }
 

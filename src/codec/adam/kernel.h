@@ -44,7 +44,7 @@ inline float MaxUpdateIndex(const Grid& grid) {
 // v and m below are n floats, little-endian, at any alignment; all other spans hold n elements.
 
 // Indices of pairs; where they have none, kv is kEscape or kZero and ku is kZero.
-// Where they have, also the denominator that the decoder will have.
+// Where they have, also the denominators that the decoder will have, unless that span is empty.
 void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
               std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators);
 

@@ -52,8 +52,9 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     if (!InRange(v_place)) continue;
     const int k = Nearest(v_place, DeadZone(grid));
     const float decoded = Exp2(anchors[i] + static_cast<float>(k) * grid.v_step);
-    denominators[i] = std::sqrt(decoded) + grid.eps;
-    const float u_place = m / denominators[i] * (1.0f / grid.u_step);
+    const float denominator = std::sqrt(decoded) + grid.eps;
+    if (!denominators.empty()) denominators[i] = denominator;
+    const float u_place = m / denominator * (1.0f / grid.u_step);
     if (!(std::abs(u_place) < MaxUpdateIndex(grid))) continue;
     kv[i] = static_cast<int16_t>(k);
     ku[i] = static_cast<int16_t>(Nearest(u_place, DeadZone(grid)));
@@ -104,8 +105,7 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
 
 ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid) {
   std::vector<int16_t> kv(anchors.size()), ku(anchors.size());
-  std::vector<float> denominators(anchors.size());
-  QuantizeRef(v, m, anchors, grid, kv, ku, denominators);
+  QuantizeRef(v, m, anchors, grid, kv, ku, {});
   std::array<float, kSums> error2{};
   std::array<float, kSums> norm2{};
   for (size_t i = 0; i < kv.size(); ++i) {
