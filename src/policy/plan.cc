@@ -142,16 +142,22 @@ TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base) {
   return plan;
 }
 
-BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate) {
+BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const Chain& chain) {
   const uint64_t standalone = estimate.standalone_bytes;
   const uint64_t delta = estimate.delta_bytes;
   const double saved =
       standalone > 0 ? 100 - 100 * static_cast<double>(delta) / static_cast<double>(standalone) : 0;
-  if (standalone > 0 && delta <= standalone - CeilDiv(standalone, 10)) {
-    return {true, fmt::format("leaning on step {} saves about {:.0f} %", base_step, saved)};
+  if (standalone == 0 || delta > standalone - CeilDiv(standalone, 10)) {
+    return {false, fmt::format("leaning on step {} would save about {:.0f} %, less than a tenth",
+                               base_step, saved)};
   }
-  return {false, fmt::format("leaning on step {} would save about {:.0f} %, less than a tenth",
-                             base_step, saved)};
+  if (chain.snapshots > 1 && delta > chain.bytes / chain.snapshots) {
+    return {false,
+            fmt::format("leaning on step {} would save about {:.0f} %, but it is so far that a "
+                        "new base pays: its {} snapshots are smaller on average",
+                        base_step, saved, chain.snapshots)};
+  }
+  return {true, fmt::format("leaning on step {} saves about {:.0f} %", base_step, saved)};
 }
 
 }  // namespace bitsnap

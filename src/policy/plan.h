@@ -61,12 +61,20 @@ struct SizeEstimate {
   uint64_t delta_bytes = 0;
 };
 
+// What a base and the deltas that lean on it so far take on disk.
+struct Chain {
+  uint64_t bytes = 0;
+  uint64_t snapshots = 0;
+};
+
 struct BaseDecision {
   bool delta = false;
   std::string why;
 };
 
-// Whether leaning on the base of `base_step` pays for the dependency: it must save a tenth.
-BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate);
+// Whether to lean on the base of `base_step`. It must save a tenth, which is what the dependency is
+// worth; and the delta must not be larger than the chain's snapshots are on average, the base
+// included: from then on every further delta would raise that average, and a new base lowers it.
+BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const Chain& chain);
 
 }  // namespace bitsnap

@@ -107,11 +107,29 @@ TEST(EstimateBytes, ScalesTheBestOfTheSample) {
 }
 
 TEST(DecideBase, AsksForATenth) {
-  EXPECT_TRUE(DecideBase(5, {1000, 900}).delta);
-  EXPECT_FALSE(DecideBase(5, {1000, 901}).delta);
-  EXPECT_FALSE(DecideBase(5, {1000, 2000}).delta);
-  EXPECT_FALSE(DecideBase(5, {0, 0}).delta);
-  EXPECT_TRUE(DecideBase(5, {1000, 0}).delta);
+  EXPECT_TRUE(DecideBase(5, {1000, 900}, {1000, 1}).delta);
+  EXPECT_FALSE(DecideBase(5, {1000, 901}, {1000, 1}).delta);
+  EXPECT_FALSE(DecideBase(5, {1000, 2000}, {1000, 1}).delta);
+  EXPECT_FALSE(DecideBase(5, {0, 0}, {1000, 1}).delta);
+  EXPECT_TRUE(DecideBase(5, {1000, 0}, {1000, 1}).delta);
+}
+
+// Deltas that grow from 100 bytes by 20 each, over a base of 1000.
+TEST(DecideBase, StartsAnewWhereTheAverageIsLeast) {
+  Chain chain{1000, 1};
+  uint64_t delta = 100;
+  while (DecideBase(5, {1000, delta}, chain).delta) {
+    chain.bytes += delta;
+    ++chain.snapshots;
+    delta += 20;
+  }
+  const auto average = [](uint64_t snapshots) {
+    uint64_t bytes = 1000;
+    for (uint64_t i = 0; i + 1 < snapshots; ++i) bytes += 100 + 20 * i;
+    return static_cast<double>(bytes) / static_cast<double>(snapshots);
+  };
+  EXPECT_LE(average(chain.snapshots), average(chain.snapshots + 1));
+  EXPECT_LE(average(chain.snapshots), average(chain.snapshots - 1));
 }
 
 class RelationsTest : public testing::Test {

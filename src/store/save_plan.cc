@@ -53,6 +53,24 @@ std::optional<Base> FindNewest(const StoreLocation& store, const SaveOptions& op
   return std::nullopt;
 }
 
+// The base's file and those of the later steps that lean on it, as the names of their links tell.
+Chain ChainOf(const StoreLocation& store, const Base& base, const RankFileId& id) {
+  Chain chain{base.file.file_bytes(), 1};
+  const Result<std::vector<uint64_t>> steps = ListSteps(store);
+  if (!steps) return chain;
+  const std::string link = BaseLinkName(id, base.step);
+  for (uint64_t step : *steps) {
+    if (step <= base.step) continue;
+    const auto folder = store.StepFolder(step);
+    if (store.file_system->Type(folder / link) != FileType::kFile) continue;
+    const auto file = store.file_system->Open(folder / RankFileName(id));
+    if (!file) continue;
+    chain.bytes += (*file)->size();
+    ++chain.snapshots;
+  }
+  return chain;
+}
+
 SizeEstimate Estimate(const std::vector<TensorSample>& samples) {
   SizeEstimate estimate;
   for (const TensorSample& sample : samples) {
@@ -71,7 +89,8 @@ void NarrowTasks(const std::vector<TensorSample>& samples, bool with_base,
 }
 
 // A base that cannot be read never costs a save.
-Result<SavePlan> PlanWith(Base base, const SaveOptions& options, const SaveInput& input) {
+Result<SavePlan> PlanWith(const StoreLocation& store, Base base, const SaveOptions& options,
+                          const SaveInput& input) {
   BITSNAP_ASSIGN(std::vector<EncodeTask> tasks, input.Tasks(options, &base.file));
   const auto samples = SampleTasks(tasks, &base.file, ThreadCount(options.threads));
   if (!samples) {
@@ -81,7 +100,8 @@ Result<SavePlan> PlanWith(Base base, const SaveOptions& options, const SaveInput
   }
   BaseDecision decision{true, "asked for"};
   if (options.base.kind == BaseChoice::Kind::kAuto) {
-    decision = DecideBase(base.step, Estimate(*samples));
+    decision = DecideBase(base.step, Estimate(*samples),
+                          ChainOf(store, base, {options.rank, options.world_size}));
   }
   NarrowTasks(*samples, decision.delta, tasks);
   SavePlan plan{.base_step = base.step, .why = std::move(decision.why), .tasks = std::move(tasks)};
@@ -108,14 +128,14 @@ Result<SavePlan> PlanSave(const StoreLocation& store, const SaveOptions& options
       return PlanStandalone(options, input, "asked to stand alone");
     case BaseChoice::Kind::kStep: {
       BITSNAP_ASSIGN(Base base, OpenStepAsBase(store, options));
-      return PlanWith(std::move(base), options, input);
+      return PlanWith(store, std::move(base), options, input);
     }
     case BaseChoice::Kind::kAuto:
       break;
   }
   std::optional<Base> base = FindNewest(store, options);
   if (!base) return PlanStandalone(options, input, "no earlier step can be a base");
-  return PlanWith(std::move(*base), options, input);
+  return PlanWith(store, std::move(*base), options, input);
 }
 
 }  // namespace bitsnap
