@@ -47,7 +47,7 @@ HWY_INLINE uint32_t Middle(uint32_t ordered_copy, int32_t quotient, unsigned dro
   return Ordered(ordered_copy + (static_cast<uint32_t>(quotient) << dropped) + middle);
 }
 
-HWY_INLINE bool IsFinite(uint32_t bits) { return (bits & 0x7f800000u) != 0x7f800000u; }
+HWY_INLINE uint32_t IsFinite(uint32_t bits) { return (bits & 0x7f800000u) != 0x7f800000u; }
 
 template <class Copy, bool kHigh>
 size_t SplitAs(const std::byte* HWY_RESTRICT copies, const std::byte* HWY_RESTRICT values,
@@ -62,10 +62,11 @@ size_t SplitAs(const std::byte* HWY_RESTRICT copies, const std::byte* HWY_RESTRI
     const int32_t quotient = static_cast<int32_t>(Ordered(value) - copy) >> dropped;
     // As one comparison: -bias <= quotient < bias.
     const uint32_t biased = static_cast<uint32_t>(quotient) + static_cast<uint32_t>(bias);
-    const bool in_range = biased < 2 * static_cast<uint32_t>(bias);
-    const bool finite =
-        dropped == 0 || (IsFinite(value) & IsFinite(Middle(copy, quotient, dropped)));
-    const uint32_t exception = !(in_range & finite);
+    // Integers, so that nothing branches.
+    const uint32_t in_range = biased < 2 * static_cast<uint32_t>(bias);
+    const uint32_t finite = IsFinite(value) & IsFinite(Middle(copy, quotient, dropped));
+    const uint32_t fits = in_range & (finite | static_cast<uint32_t>(dropped == 0));
+    const uint32_t exception = fits ^ 1;
     planes[i] = static_cast<std::byte>(biased);
     if constexpr (kHigh) planes[count + i] = static_cast<std::byte>(biased >> 8);
     exceptions[i] = static_cast<std::byte>(exception);
