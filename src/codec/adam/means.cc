@@ -14,7 +14,7 @@ constexpr size_t kEnough = 256;
 constexpr size_t kRun = 64;
 
 constexpr uint32_t kMinPanel = 64;
-constexpr uint64_t kMaxSums = 1 << 22;
+constexpr uint64_t kMaxSums = 1 << 20;
 
 constexpr int64_t kLogsPerMean = kLogUnit / kMeanUnit;
 
@@ -94,7 +94,7 @@ Means MeansFinder::Rows() const {
 
 void MeansFinder::SumColumns() {
   height_ = kMinPanel;
-  while (CeilDiv(rows_, height_) * row_length_ > kMaxSums) height_ *= 2;
+  while (height_ < rows_ && CeilDiv(rows_, height_) * row_length_ > kMaxSums) height_ *= 2;
   const size_t panels = CeilDiv(rows_, height_);
   sums_.resize(panels * row_length_);
   counts_.resize(panels);
@@ -108,58 +108,65 @@ void MeansFinder::SumColumns() {
   }
 }
 
+MeansFinder::Sums MeansFinder::Merge(size_t panels) const {
+  const size_t count = CeilDiv(counts_.size(), panels);
+  Sums merged{std::vector<int64_t>(count * row_length_), std::vector<int64_t>(count)};
+  for (size_t p = 0; p < counts_.size(); ++p) {
+    const int32_t* from = &sums_[p * row_length_];
+    int64_t* to = &merged.sums[p / panels * row_length_];
+    for (size_t i = 0; i < row_length_; ++i) to[i] += from[i];
+    merged.counts[p / panels] += counts_[p];
+  }
+  return merged;
+}
+
 Means MeansFinder::RowsAndColumns(uint32_t panel_rows) {
   if (sums_.empty()) SumColumns();
   Means means;
   means.row_length = row_length_;
   means.panel_rows = panel_rows;
   means.origin = static_cast<int16_t>(RoundedDivide(fallback_, kLogsPerMean));
-  const size_t merged = CeilDiv(panel_rows, height_);
-  for (size_t first = 0; first < counts_.size(); first += merged) {
-    const size_t end = std::min(first + merged, counts_.size());
-    int64_t count = 0;
-    for (size_t p = first; p < end; ++p) count += counts_[p];
-    for (size_t i = 0; i < row_length_; ++i) {
-      int64_t sum = -count * means.origin * kLogsPerMean;
-      for (size_t p = first; p < end; ++p) sum += sums_[p * row_length_ + i];
-      means.columns.push_back(ToMean(sum, count));
-    }
+  const Sums panels = Merge(CeilDiv(panel_rows, height_));
+  for (size_t at = 0; at < panels.sums.size(); ++at) {
+    const int64_t count = panels.counts[at / row_length_];
+    means.columns.push_back(ToMean(panels.sums[at] - count * means.origin * kLogsPerMean, count));
   }
   FindRows(means);
   return means;
 }
 
+// A panel's means of its columns less its own mean, in units of log2 v.
+std::vector<double> MeansFinder::Profile(const Sums& panels, size_t panel) const {
+  std::vector<double> profile(row_length_);
+  const double unit = 1.0 / (static_cast<double>(panels.counts[panel]) * kLogUnit);
+  double mean = 0;
+  for (size_t i = 0; i < row_length_; ++i) {
+    profile[i] = static_cast<double>(panels.sums[panel * row_length_ + i]) * unit;
+    mean += profile[i] / row_length_;
+  }
+  for (double& value : profile) value -= mean;
+  return profile;
+}
+
 std::vector<MeansFinder::Panel> MeansFinder::Panels() {
   if (sums_.empty()) SumColumns();
-  std::vector<Panel> panels = {{rows_, 0}};
-  // Two-way analysis of variance: the means of a panel's columns less the panel's mean and less
-  // the means of all panels' columns.
-  std::vector<double> whole;
-  for (size_t merged = counts_.size(); merged >= 1; merged = merged == 1 ? 0 : (merged + 1) / 2) {
-    double explained = 0, values = 0;
-    std::vector<double> columns(row_length_);
-    for (size_t first = 0; first < counts_.size(); first += merged) {
-      const size_t end = std::min(first + merged, counts_.size());
-      double count = 0, mean = 0;
-      for (size_t p = first; p < end; ++p) count += counts_[p];
+  std::vector<Panel> result = {{rows_, 0}};
+  const std::vector<double> whole = Profile(Merge(counts_.size()), 0);
+  for (size_t merged = counts_.size(); merged > 1;) {
+    merged = (merged + 1) / 2;
+    const Sums panels = Merge(merged);
+    // Two-way analysis of variance: how far the panels' profiles are from that of all rows.
+    double explained = 0;
+    for (size_t panel = 0; panel < panels.counts.size(); ++panel) {
+      const std::vector<double> profile = Profile(panels, panel);
       for (size_t i = 0; i < row_length_; ++i) {
-        double sum = 0;
-        for (size_t p = first; p < end; ++p) sum += sums_[p * row_length_ + i];
-        columns[i] = sum / (count * kLogUnit);
-        mean += columns[i] / row_length_;
+        explained += (profile[i] - whole[i]) * (profile[i] - whole[i]);
       }
-      if (whole.empty()) whole.resize(row_length_);
-      for (size_t i = 0; i < row_length_; ++i) {
-        columns[i] -= mean;
-        if (merged == counts_.size()) whole[i] = columns[i];
-        explained += (columns[i] - whole[i]) * (columns[i] - whole[i]);
-      }
-      values += row_length_;
     }
-    if (merged == counts_.size()) continue;
-    panels.push_back({static_cast<uint32_t>(merged * height_), explained / values});
+    result.push_back({static_cast<uint32_t>(merged * height_),
+                      explained / static_cast<double>(panels.sums.size())});
   }
-  return panels;
+  return result;
 }
 
 }  // namespace bitsnap::adam

@@ -32,7 +32,7 @@ class MeansFinder {
   MeansFinder(Bytes v, uint32_t row_length, int16_t fallback);
 
   Means Rows() const;
-  // With columns too, in panels of about so many rows: what PanelHeights lists.
+  // With columns too, in panels of so many rows: of what Panels lists.
   Means RowsAndColumns(uint32_t panel_rows);
 
   struct Panel {
@@ -43,14 +43,23 @@ class MeansFinder {
   std::vector<Panel> Panels();
 
  private:
+  // Sums of logarithms by panel and column, and how many rows of the panel they are of.
+  struct Sums {
+    std::vector<int64_t> sums;
+    std::vector<int64_t> counts;
+  };
+
   void SumColumns();
+  // So many of the finest panels made one.
+  Sums Merge(size_t panels) const;
+  std::vector<double> Profile(const Sums& panels, size_t panel) const;
   void FindRows(Means& means) const;
 
   Bytes v_;
   uint32_t row_length_;
   uint32_t rows_;
   int16_t fallback_;
-  // Sums of logarithms by panel of `height_` rows and column, and how many rows were summed.
+  // The finest panels: `height_` rows each.
   uint32_t height_ = 0;
   std::vector<int32_t> sums_;
   std::vector<int32_t> counts_;

@@ -4,9 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/checked.h"
-#include "codec/adam/math.h"
-#include "codec/adam/means.h"
+#include "codec/adam/choose_means.h"
 #include "codec/adam/sample.h"
 
 namespace bitsnap::adam {
@@ -24,90 +22,12 @@ constexpr size_t kSmallSample = 8192, kLargeSample = 65536;
 // Lossless coding of a pair takes about 54 bits.
 constexpr double kPayingBits = 50;
 
-// Rows of a tensor that has none: neighbours are alike there too.
-constexpr uint32_t kFlatRow = 256;
-constexpr uint64_t kMinRow = 16;
-
 // Error of u, relative, that a grid step of log2 v causes, per step: ln 2 / 2 / sqrt(12).
 const double kErrorPerVStep = std::numbers::ln2 / std::sqrt(48.0);
 
 // The step of log2 v that spends half of the squared error.
 double EvenVStep(double bound) {
   return std::min(kMaxVStep, bound / std::numbers::sqrt2 / kErrorPerVStep);
-}
-
-// Mean distance of the logarithms from their anchors, in units of log2 v.
-double Spread(const Sample& sample) {
-  double sum = 0;
-  for (size_t i = 0; i < sample.size(); ++i) {
-    if (sample.logs()[i] == Sample::kNoLog) continue;
-    const float log = static_cast<float>(sample.logs()[i]) * (1.0f / kLogUnit);
-    sum += std::abs(log - sample.anchors()[i]);
-  }
-  return sum / static_cast<double>(sample.size());
-}
-
-double Variance(const Sample& sample) {
-  double sum = 0, count = 0;
-  for (size_t i = 0; i < sample.size(); ++i) {
-    if (sample.logs()[i] == Sample::kNoLog) continue;
-    const float log = static_cast<float>(sample.logs()[i]) * (1.0f / kLogUnit);
-    const double distance = log - sample.anchors()[i];
-    sum += distance * distance;
-    ++count;
-  }
-  return count > 0 ? sum / count : 0;
-}
-
-// Rows of columns: with one mean for each column, or several where they differ from panel to panel
-// by more than that costs. Leaves its anchors in the sample.
-Means ChooseColumns(MeansFinder& finder, uint64_t elements, uint64_t row_length, Sample& sample) {
-  const auto panels = finder.Panels();
-  Means means = finder.RowsAndColumns(panels.front().rows);
-  sample.SetAnchors(means.View({}));
-  const double variance = Variance(sample);
-  uint32_t best = panels.front().rows;
-  double most = 0;
-  for (const auto& panel : panels) {
-    const double left = std::max(variance - panel.explained, variance / 16);
-    const double saved = Log2(static_cast<float>(variance / left)) / 2;
-    const auto count = static_cast<double>(CeilDiv(panels.front().rows, panel.rows) - 1);
-    const double gain =
-        saved * static_cast<double>(elements) - 8 * count * static_cast<double>(row_length);
-    if (!(gain > most)) continue;
-    most = gain;
-    best = panel.rows;
-  }
-  if (best == panels.front().rows) return means;
-  means = finder.RowsAndColumns(best);
-  sample.SetAnchors(means.View({}));
-  return means;
-}
-
-// Leaves the anchors of its choice in the sample.
-Means ChooseMeans(const AdamTensor& tensor, double v_step, Sample& sample) {
-  const uint64_t elements = tensor.v.size() / sizeof(float);
-  const int16_t mean = MeanLog(sample.logs(), Sample::kNoLog);
-  Means none;
-  none.origin = static_cast<int16_t>(mean / (kLogUnit / kMeanUnit));
-  sample.SetAnchors(none.View({}));
-  if (elements < kMinRow * kMinRow) return none;
-
-  const double spread = Spread(sample);
-  const uint64_t row = tensor.row_words;
-  const bool two_dimensional =
-      row >= kMinRow && row <= elements / kMinRow && row <= UINT32_MAX && elements % row == 0;
-  const auto length = two_dimensional ? static_cast<uint32_t>(row) : kFlatRow;
-  MeansFinder finder(tensor.v, length, mean);
-  Means means = two_dimensional ? ChooseColumns(finder, elements, row, sample) : finder.Rows();
-  sample.SetAnchors(means.View({}));
-  // What lies within a step costs little either way.
-  const double within = v_step / 4;
-  const double saved = Log2(static_cast<float>((spread + within) / (Spread(sample) + within)));
-  const auto stored = static_cast<double>(8 * (means.rows.size() + means.columns.size()));
-  if (saved * static_cast<double>(elements) > stored) return means;
-  sample.SetAnchors(none.View({}));
-  return none;
 }
 
 // The step of u that makes the sample's error `bound`, given that of v; 0 when there is none.
@@ -201,7 +121,7 @@ std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps
   const auto float_eps = static_cast<float>(eps);
   const size_t elements = tensor.v.size() / sizeof(float);
   Sample small(tensor.v, tensor.m, float_eps, kSmallSample);
-  const Means means = ChooseMeans(tensor, EvenVStep(bound), small);
+  const Means means = ChooseMeans(tensor.v, tensor.row_words, EvenVStep(bound), small);
   const double rms = small.UpdateRms();
   auto found = Search(small, kAim * bound, rms, float_eps);
   if (!found || found->bits > kPayingBits) return std::nullopt;
