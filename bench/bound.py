@@ -91,30 +91,46 @@ def on_grid(values: np.ndarray, step: float) -> np.ndarray:
 
 
 class MomentBound:
-    """m and v of one parameter at a given update error, in bits, as FINDINGS section 5 codes them:
-    v by rows and columns or by the base, then u given the decoded v.
+    """m and v of one parameter at a given update error, in bits: v on a grid by rows and columns,
+    then u on a grid given the decoded v; both less what a straight line from the base's predicts.
     """
 
-    def __init__(self, m: np.ndarray, v: np.ndarray, old_v: np.ndarray | None, error: float):
+    def __init__(self, m: np.ndarray, v: np.ndarray, error: float, base: tuple | None = None):
         m, v = m.astype(np.float64), v.astype(np.float64)
-        zero = v == 0
         u = update(m, v)
         # Uniform noise of a grid g in log2 v is g * ln 2 / (2 * sqrt 12) in u, relatively.
         share = error / np.sqrt(2)
         v_grid = share * 2 * np.sqrt(12) / np.log(2)
         u_grid = share * np.sqrt(12) * max(np.sqrt(np.mean(u**2)), 1e-30)
-        logs = np.log2(np.where(zero, 1, v))
+        logs = logs_of(v)
         v_codes = on_grid(logs, v_grid)
-        decoded = np.where(zero, 0, np.exp2(v_codes * v_grid))
-        u_codes = on_grid(update(m, decoded), u_grid)
+        decoded = np.where(v == 0, 0, np.exp2(v_codes * v_grid))
+        u_given = update(m, decoded)
+        u_codes = on_grid(u_given, u_grid)
         norm = np.linalg.norm(u)
         self.error = float(np.linalg.norm(u - u_codes * u_grid) / norm) if norm else 0.0
-        self.v_alone = entropy(on_grid(logs - rows_and_columns(logs), v_grid))
-        self.v = self.v_alone
-        if old_v is not None:
-            old_logs = np.log2(np.where(old_v == 0, 1, old_v.astype(np.float64)))
-            self.v = min(self.v, entropy(v_codes - on_grid(old_logs, v_grid)))
+        deviation = logs - rows_and_columns(logs)
+        self.v = entropy(on_grid(deviation, v_grid))
         self.u = entropy(u_codes)
+        if base is not None:
+            old_m, old_v = (moment.astype(np.float64) for moment in base)
+            old_logs = logs_of(old_v)
+            of_v = [(logs, old_logs), (deviation, old_logs - rows_and_columns(old_logs))]
+            self.v = min(self.v, *(entropy(on_grid(beyond_line(*xy), v_grid)) for xy in of_v))
+            predicted = beyond_line(u_given, update(old_m, old_v))
+            self.u = min(self.u, entropy(on_grid(predicted, u_grid)))
+
+
+def logs_of(v: np.ndarray) -> np.ndarray:
+    return np.log2(np.where(v == 0, 1, v))
+
+
+def beyond_line(values: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """What the straight line from `base` that fits best leaves of `values`."""
+    centred = base - base.mean()
+    spread = np.sum(centred**2)
+    slope = np.sum(centred * values) / spread if spread else 0.0
+    return values - values.mean() - slope * centred
 
 
 def rows_and_columns(logs: np.ndarray) -> np.ndarray:
@@ -128,20 +144,33 @@ def weights_alone(tensors: dict[str, np.ndarray]) -> float:
     return sum(planes(tensor) for tensor in by_role(tensors)["weight"].values())
 
 
-def optimizer_exact(tensors: dict[str, np.ndarray]) -> float:
-    roles = by_role(tensors)
-    moments = [*roles["exp_avg"].values(), *roles["exp_avg_sq"].values()]
-    return sum(master_low_bits(tensors, name) for name in parameters(tensors)) + sum(
-        planes(tensor) for tensor in moments
-    )
+def moments_of(tensors: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(tensors[f"optimizer.state.{name}.{key}"] for key in ("exp_avg", "exp_avg_sq"))
+
+
+def optimizer_exact(base: dict | None, current: dict) -> float:
+    """Masters by their weights; moments as byte planes, or those of the difference to the base."""
+    bits = 0.0
+    for name in parameters(current):
+        bits += master_low_bits(current, name)
+        old = moments_of(base, name) if base else (None, None)
+        for tensor, before in zip(moments_of(current, name), old):
+            bits += min(planes(tensor), planes_of_difference(before, tensor))
+    return bits
+
+
+def planes_of_difference(base: np.ndarray | None, tensor: np.ndarray) -> float:
+    if base is None:
+        return float("inf")
+    a, b = (ulp_order(x.view(np.uint32)) for x in (base, tensor))
+    return planes(zigzag(b - a).astype(np.uint64))
 
 
 def optimizer_within(error: float, master_bits: int, base: dict | None, current: dict) -> float:
     bits = 0.0
     for name in parameters(current):
-        m, v = (current[f"optimizer.state.{name}.{key}"] for key in ("exp_avg", "exp_avg_sq"))
-        old_v = base[f"optimizer.state.{name}.exp_avg_sq"] if base else None
-        moments = MomentBound(m, v, old_v, error)
+        m, v = moments_of(current, name)
+        moments = MomentBound(m, v, error, moments_of(base, name) if base else None)
         bits += moments.v + moments.u + master_bits * m.size
     return bits
 
@@ -161,7 +190,7 @@ def ratios(pair: Pair, base: dict | None, current: dict) -> dict[str, float]:
         if dtype == "bf16":
             weights = min(weights, bound.by_exponent)
     found["weight"] = raw / 7 / weights
-    found["exact"] = raw / (weights + optimizer_exact(current))
+    found["exact"] = raw / (weights + optimizer_exact(base, current))
     for profile, (error, master_bits) in PROFILES.items():
         found[profile] = raw / (weights + optimizer_within(error, master_bits, base, current))
     return found

@@ -92,6 +92,20 @@ def bounds(results: Results) -> str:
     return table(["pair", "changed", "packed bitmask", "ULP", "ULP by exponent"], rows)
 
 
+def shares_of_bound(results: Results) -> str:
+    rows = []
+    for what, profile, role in [("weight", "exact", "weight")] + [
+        (profile, profile, "whole") for profile in ("exact", "high", "balanced", "compact", "tiny")
+    ]:
+        cells = []
+        for pair in results.pairs:
+            got = results.get(pair, f"bitsnap {profile}", role, "ratio")
+            bound = results.bounds[pair, what]
+            cells.append(f"{100 * float(got) / float(bound):.1f} %" if got else "–")
+        rows.append([f"{role}, `{profile}`", *cells])
+    return table(["", *results.pairs], rows)
+
+
 def ratios(results: Results, role: str) -> str:
     rows = []
     for codec in results.codecs:
@@ -143,6 +157,7 @@ def main() -> int:
     page = PAGE.read_text(encoding="utf-8")
     for name, content in {
         "wanted": wanted(results),
+        "shares": shares_of_bound(results),
         "bounds": bounds(results),
         "weights": ratios(results, "weight"),
         "whole": ratios(results, "whole"),

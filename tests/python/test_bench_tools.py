@@ -40,7 +40,16 @@ def test_moments_are_bounded_at_the_error_asked_for(error):
     random = np.random.default_rng(1)
     v = np.exp(random.normal(-18, 2, (256, 256)))
     m = random.normal(0, 1, v.shape) * np.sqrt(v)
-    assert bound.MomentBound(m, v, None, error).error == pytest.approx(error, rel=0.02)
+    assert bound.MomentBound(m, v, error).error == pytest.approx(error, rel=0.02)
+
+
+def test_moments_cost_nothing_that_a_line_from_the_base_tells():
+    random = np.random.default_rng(1)
+    v = np.exp(random.normal(-18, 2, (64, 64)))
+    m = random.normal(0, 1, v.shape) * np.sqrt(v)
+    alone = bound.MomentBound(m, v, 0.01)
+    leaning = bound.MomentBound(0.9 * m, v / 2, 0.01, base=(m, v))
+    assert leaning.v < 1 and leaning.u < 0.3 * alone.u
 
 
 def test_dynamic_maps_have_256_values():
