@@ -126,6 +126,8 @@ def speeds(results: Results, pair: str) -> str:
                 cells.append(number(rate) + share)
         if any(cell != "–" for cell in cells):
             rows.append([codec, *cells])
+    if not rows:
+        return "Not measured yet: `bench/rivals/run.py speeds` wants a machine with nothing else to do."
     rows.append(["memcpy", *[f"{results.memcpy:.3g} (1)"] * 4])
     return table(["codec", "weights in", "weights out", "whole in", "whole out"], rows)
 
