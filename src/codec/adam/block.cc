@@ -97,16 +97,16 @@ void WriteStream(std::span<int16_t> indices, std::span<const int16_t> base, size
   Split(indices, base, plan.prediction, plan.shift, zero_symbol, elements, half, symbols, planes);
 }
 
-// Calls body(position) for each escape.
+// Calls body(position) for each pair that either stream escapes.
 template <class Body>
-void ForEscapes(std::span<const int16_t> indices, Body body) {
-  for (size_t first = 0; first < indices.size(); first += kGroup) {
-    const auto group = indices.subspan(first, std::min(kGroup, indices.size() - first));
+void ForEscapes(std::span<const int16_t> kv, std::span<const int16_t> ku, Body body) {
+  for (size_t first = 0; first < kv.size(); first += kGroup) {
+    const size_t end = std::min(first + kGroup, kv.size());
     bool any = false;
-    for (int16_t k : group) any |= k == kEscape;
+    for (size_t i = first; i < end; ++i) any |= (kv[i] == kEscape) | (ku[i] == kEscape);
     if (!any) continue;
-    for (size_t i = 0; i < group.size(); ++i) {
-      if (group[i] == kEscape) body(first + i);
+    for (size_t i = first; i < end; ++i) {
+      if (kv[i] == kEscape || ku[i] == kEscape) body(i);
     }
   }
 }
@@ -133,17 +133,13 @@ bool ReadSymbols(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbo
   return true;
 }
 
-// Exact values over the decoded ones: pairs of v and m, then m alone.
+// Exact values over the decoded ones.
 bool PatchEscapes(ByteReader& reader, std::span<const int16_t> kv, std::span<const int16_t> ku,
                   MutableBytes v, MutableBytes m) {
-  const auto patch = [&](MutableBytes part, size_t i) {
-    std::ranges::copy(reader.Raw(kFloat), part.begin() + i * kFloat);
-  };
-  ForEscapes(kv, [&](size_t i) {
-    patch(v, i);
-    patch(m, i);
+  ForEscapes(kv, ku, [&](size_t i) {
+    std::ranges::copy(reader.Raw(kFloat), v.begin() + i * kFloat);
+    std::ranges::copy(reader.Raw(kFloat), m.begin() + i * kFloat);
   });
-  ForEscapes(ku, [&](size_t i) { patch(m, i); });
   return reader.ok() && reader.remaining() == 0;
 }
 
@@ -155,7 +151,7 @@ tl::unexpected<Error> Corrupt(const char* what) {
 
 size_t BlockBound(size_t elements) {
   return 2 * (kPlanBytes + kMaxShift * PlaneBytes(elements)) + PlaneBound(elements) +
-         3 * elements * kFloat;
+         2 * elements * kFloat;
 }
 
 std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, size_t limit,
@@ -184,12 +180,10 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, siz
   WriteStream(work.ku, base, elements, Half::kLow, work.symbols, writer);
   writer.Symbols(work.symbols.first(elements));
 
-  ForEscapes(work.kv.first(elements), [&](size_t i) {
+  ForEscapes(work.kv.first(elements), work.ku.first(elements), [&](size_t i) {
     writer.Copy(v.subspan(i * kFloat, kFloat));
     writer.Copy(m.subspan(i * kFloat, kFloat));
   });
-  ForEscapes(work.ku.first(elements),
-             [&](size_t i) { writer.Copy(m.subspan(i * kFloat, kFloat)); });
   if (writer.size() >= limit) return std::nullopt;
   return writer.size();
 }

@@ -100,7 +100,7 @@ int ShiftFor(std::span<const int16_t> residuals) {
   for (int16_t residual : residuals) sum += std::abs(residual);
   int shift = 0;
   while (shift < kMaxShift && sum >> shift > residuals.size() * 3 / 2) ++shift;
-  // What fits no half symbol takes 32 or 64 bits more; one more low bit saves little of a symbol.
+  // What fits no half symbol takes 64 bits more; one more low bit saves little of a symbol.
   const auto too_large = [&] {
     size_t escapes = 0;
     for (int16_t residual : residuals) {

@@ -20,7 +20,7 @@ struct Prediction {
   int16_t offset = 0;
 };
 
-// Half symbols, of 4 bits: the pair or m is stored as it is; v and m are +0; the residual's high
+// Half symbols, of 4 bits: the pair is stored as it is; v and m are +0; the residual's high
 // bits plus kMiddle.
 inline constexpr uint8_t kEscapeSymbol = 0;
 inline constexpr uint8_t kZeroSymbol = 1;

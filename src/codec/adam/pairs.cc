@@ -79,18 +79,16 @@ Pair Garbage(size_t elements, uint32_t seed) {
 
 double UpdateError(const Pair& pair, const Pair& decoded) {
   double error2 = 0, norm2 = 0;
+  const auto update = [](const Pair& p, size_t i) {
+    return double{p.m[i]} / (std::sqrt(double{p.v[i]}) + kEps);
+  };
   for (size_t i = 0; i < pair.size(); ++i) {
-    if (std::memcmp(&pair.v[i], &decoded.v[i], 4) == 0 &&
-        std::memcmp(&pair.m[i], &decoded.m[i], 4) == 0) {
-      continue;
-    }
-    const auto update = [](const Pair& p, size_t at) {
-      return double{p.m[at]} / (std::sqrt(double{p.v[at]}) + kEps);
-    };
     const double u = update(pair, i);
-    const double w = update(decoded, i);
-    error2 += (u - w) * (u - w);
-    norm2 += u * u;
+    const bool ordinary = pair.v[i] >= 0x1p-124f && pair.v[i] < 0x1p126f && std::abs(u) < 4;
+    const bool exact = std::memcmp(&pair.v[i], &decoded.v[i], 4) == 0 &&
+                       std::memcmp(&pair.m[i], &decoded.m[i], 4) == 0;
+    if (ordinary || !exact) norm2 += u * u;
+    if (!exact) error2 += (u - update(decoded, i)) * (u - update(decoded, i));
   }
   return norm2 > 0 ? std::sqrt(error2 / norm2) : std::sqrt(error2);
 }

@@ -30,7 +30,7 @@ Pair Later(const Pair& pair, uint32_t seed);
 // Every bit random: memory that nobody wrote.
 Pair Garbage(size_t elements, uint32_t seed);
 
-// ||u - u^|| / ||u|| in doubles, over the pairs whose v or m changed.
+// ||u - u^|| / ||u|| in doubles, where pairs that no Adam update leaves do not count towards ||u||.
 double UpdateError(const Pair& pair, const Pair& decoded);
 
 struct Coded {
