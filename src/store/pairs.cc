@@ -28,6 +28,16 @@ void Join(Pair& pair, const TensorPlan& plan, std::vector<EncodeTask>& tasks) {
   }
 }
 
+bool MayLose(const EncodeTask& task) {
+  return std::any_of(task.plan.codecs.begin(), task.plan.codecs.end(),
+                     [&](CodecId id) { return !GetCodec(id).IsLossless(task.params); });
+}
+
+bool AreCopiesOfAPair(const EncodeTask& first, const EncodeTask& second,
+                      const std::vector<EncodeTask>& tasks) {
+  return first.same_as && second.same_as && tasks[*first.same_as].second == second.same_as;
+}
+
 }  // namespace
 
 TensorContext TensorContextOf(const EncodeTask& task, const EncodeTask* second,
@@ -67,6 +77,21 @@ Result<void> PairMoments(std::span<const Relations> relations, const SaveOptions
         return {};
       },
   });
+}
+
+void PartFromLossy(std::span<const Relations> relations, std::vector<EncodeTask>& tasks) {
+  std::vector<bool> agreed(tasks.size());
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const auto second = relations[i].exp_avg;
+    if (second && AreCopiesOfAPair(tasks[i], tasks[*second], tasks)) {
+      agreed[i] = agreed[*second] = true;
+    }
+  }
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (!agreed[i] && tasks[i].same_as && MayLose(tasks[*tasks[i].same_as])) {
+      tasks[i].same_as.reset();
+    }
+  }
 }
 
 }  // namespace bitsnap

@@ -20,4 +20,8 @@ TensorContext TensorContextOf(const EncodeTask& task, const EncodeTask* second,
 Result<void> PairMoments(std::span<const Relations> relations, const SaveOptions& options,
                          std::vector<EncodeTask>& tasks);
 
+// A copy of a tensor that loses something has not agreed to lose it too: from then on it is coded
+// for itself, unless both moments of a parameter are copies of the two of a pair.
+void PartFromLossy(std::span<const Relations> relations, std::vector<EncodeTask>& tasks);
+
 }  // namespace bitsnap

@@ -182,6 +182,27 @@ TEST_P(ProfileTest, ReadsPartsOfWhatLeansOnOthers) {
   }
 }
 
+// Tied parameters: a second weight with moments of its own, all of the same bytes.
+TEST_P(ProfileTest, CopiesOfAPairCostNothing) {
+  Store store = *Store::OpenOrCreate("/s", &fs_);
+  Training training;
+  training.Run(10, 1e-4f);
+  Contents state = training.State();
+  for (size_t i = 0; i < 4; ++i) {
+    state.push_back(state[i]);
+    std::string& name = state.back().first.name;
+    name.replace(name.find('w'), 1, "tied");
+  }
+  ASSERT_EQ(state.back().first.name, "model.tied");
+  ASSERT_TRUE(Save(store, state, {.step = 1, .profile = GetParam().profile}));
+  const auto snapshot = store.OpenStep(1);
+  for (size_t i : {5, 6, 8}) {
+    EXPECT_EQ(snapshot->tensors()[i].stored_bytes, 0u) << snapshot->tensors()[i].info.name;
+  }
+  const auto got = ReadAll(*snapshot);
+  for (size_t i : {0, 1, 3}) EXPECT_TRUE((*got)[i].second == (*got)[i + 5].second);
+}
+
 INSTANTIATE_TEST_SUITE_P(Profiles, ProfileTest,
                          testing::Values(Promise{Profile::kExact, 0, 0, 1.5},
                                          Promise{Profile::kFast, 0, 0, 1.0},

@@ -54,11 +54,6 @@ bool Has(const TensorPlan& plan, CodecId id) {
   return std::find(plan.codecs.begin(), plan.codecs.end(), id) != plan.codecs.end();
 }
 
-bool MayLose(const EncodeTask& task) {
-  return std::any_of(task.plan.codecs.begin(), task.plan.codecs.end(),
-                     [&](CodecId id) { return !GetCodec(id).IsLossless(task.params); });
-}
-
 using BaseTensors = std::unordered_map<std::string_view, uint32_t>;
 
 BaseTensors ByName(const SnapshotReader* base) {
@@ -129,9 +124,8 @@ Result<std::vector<EncodeTask>> SaveInput::Tasks(const SaveOptions& options,
     tasks.push_back(std::move(task));
   }
   BITSNAP_TRY(PairMoments(relations_, options, tasks));
+  PartFromLossy(relations_, tasks);
   for (EncodeTask& task : tasks) {
-    // A copy of a tensor that loses something has not agreed to lose it too.
-    if (task.same_as && MayLose(tasks[*task.same_as])) task.same_as.reset();
     if (!UsesBase(task.plan)) task.base_tensor.reset();
   }
   return tasks;
