@@ -33,6 +33,7 @@ int ExitCodeOf(ErrorKind kind) {
     case ErrorKind::kOutOfSpace:
     case ErrorKind::kOutOfMemory:
     case ErrorKind::kIo:
+    case ErrorKind::kBusy:
       return kIoFailure;
     case ErrorKind::kCancelled:
       return 128 + InterruptingSignal();

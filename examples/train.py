@@ -74,7 +74,7 @@ class Run:
         config = schedule(options.steps, size)
         self.options = options
         self.training = Training(config, options.seed)
-        self.checkpointer = Checkpointer(options.store, profile="exact")
+        self.checkpointer = Checkpointer(options.store, profile="exact", engine="sync")
         self.progress = Progress(options.steps, config.batch * config.context)
         self.changed = ChangedFraction()
         options.out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class Run:
             model=training.model,
             optimizer=training.optimizer,
             extra={"rng": torch.get_rng_state()},
-        )
+        ).result()
         changed = self.changed.measure(report, training.weights16())
         self.note(event="save", changed=changed, **dataclasses.asdict(report))
 

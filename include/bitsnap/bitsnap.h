@@ -6,5 +6,6 @@
 #include <bitsnap/result.h>
 #include <bitsnap/roles.h>
 #include <bitsnap/safetensors.h>
+#include <bitsnap/saver.h>
 #include <bitsnap/store.h>
 #include <bitsnap/tensor.h>

@@ -21,6 +21,7 @@ enum class ErrorKind {
   kOutOfMemory,
   kIo,         // any other failed system call
   kCancelled,  // the progress callback asked to stop
+  kBusy,       // earlier work is not finished, and the caller did not want to wait for it
 };
 
 // A short lower-case name for `kind`, e.g. "missing base".

@@ -124,6 +124,10 @@ class Store {
 
   const std::filesystem::path& directory() const { return directory_; }
 
+  // What Save refuses without looking into the tensors or writing: kInvalidArgument,
+  // kAlreadyExists, or the store cannot be read.
+  Result<void> Check(std::span<const TensorView> tensors, const SaveOptions& options) const;
+
   // Writes one rank's part of a step and commits it durably, or leaves the store as it was.
   Result<SaveReport> Save(std::span<const TensorView> tensors, const SaveOptions& options);
 

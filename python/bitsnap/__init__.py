@@ -8,6 +8,7 @@ from bitsnap._native import PROFILES, Snapshot, Store, __version__
 from bitsnap.errors import (
     AlreadyExists,
     BitSnapError,
+    Busy,
     Cancelled,
     Corrupt,
     InvalidArgument,
@@ -31,6 +32,7 @@ from bitsnap.records import (
 __all__ = [
     "AlreadyExists",
     "BitSnapError",
+    "Busy",
     "Cancelled",
     "Corrupt",
     "InvalidArgument",

@@ -72,6 +72,66 @@ class Store:
     ) -> VerifyReport:
         """Decode every block of one step, or of all, and check it."""
 
+class SaveTicket:
+    """One save under way."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def skipped(self) -> bool:
+        """Whether on_busy="skip" left it out."""
+    @property
+    def waited_seconds(self) -> float:
+        """For room in the memory for copies; part of `blocked_seconds`."""
+    @property
+    def blocked_seconds(self) -> float: ...
+    @property
+    def finished(self) -> bool:
+        """Durable, failed or skipped."""
+    @property
+    def seconds_until_durable(self) -> float | None:
+        """From the call of save(); None before, and after a failure."""
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Bytes done and in all; (0, 0) while the save is queued."""
+    def wait(self) -> SaveReport:
+        """Wait until the step is durable, or raise why it is not. Ctrl-C ends only the waiting."""
+
+class Saver:
+    """Copies states and saves the copies, one after the other, in the background.
+
+    A failure that no ticket's wait() has raised is raised once by the next call of save(), wait()
+    or close(). Safe to use from several threads. Of no use in a child of fork().
+    """
+
+    def __init__(self, store: Store, max_memory: int = 0, on_busy: str = "wait") -> None:
+        """Start the background thread.
+
+        Copies take at most `max_memory` bytes; 0 means twice the largest state. When that is not
+        enough, `on_busy` is "wait", "skip" or "error".
+        """
+    def save(
+        self,
+        tensors: Iterable[Tensor],
+        step: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        save_id: int = 0,
+        profile: str = "exact",
+        base: str | int = "auto",
+        threads: int = 0,
+        overwrite: bool = False,
+        metadata: bytes = b"",
+    ) -> SaveTicket:
+        """Copy the tensors and queue them; they may be changed once this returns."""
+    def wait(self) -> None:
+        """Wait until all saves are durable, or raise the first failure that nobody was told of."""
+    def close(self) -> None:
+        """Finish what is queued, end the thread and give the memory back."""
+    @property
+    def last_durable_step(self) -> int | None: ...
+
 class Snapshot:
     """One rank file opened for reading, with the base it leans on."""
 

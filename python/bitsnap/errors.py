@@ -43,3 +43,7 @@ class OutOfSpace(IoFailed):
 
 class Cancelled(BitSnapError):
     """The progress callback returned False."""
+
+
+class Busy(BitSnapError):
+    """Earlier saves still fill the memory for copies, and on_busy="error" was asked for."""

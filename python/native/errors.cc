@@ -14,7 +14,7 @@ struct ErrorClass {
 };
 
 // Derived classes stand before their bases.
-constexpr std::array<ErrorClass, 10> kClasses = {{
+constexpr std::array<ErrorClass, 11> kClasses = {{
     {ErrorKind::kInvalidArgument, "InvalidArgument"},
     {ErrorKind::kNotFound, "NotFound"},
     {ErrorKind::kAlreadyExists, "AlreadyExists"},
@@ -25,6 +25,7 @@ constexpr std::array<ErrorClass, 10> kClasses = {{
     {ErrorKind::kOutOfSpace, "OutOfSpace"},
     {ErrorKind::kIo, "IoFailed"},
     {ErrorKind::kCancelled, "Cancelled"},
+    {ErrorKind::kBusy, "Busy"},
 }};
 
 nb::object Class(const char* name) { return nb::module_::import_("bitsnap.errors").attr(name); }

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string_view.h>
 
+#include "python/native/saver.h"
 #include "python/native/snapshot.h"
 #include "python/native/store.h"
 
@@ -23,4 +24,5 @@ NB_MODULE(_native, module) {
   module.attr("PROFILES") = ProfileNames();
   bitsnap::python::BindSnapshot(module);
   bitsnap::python::BindStore(module);
+  bitsnap::python::BindSaver(module);
 }

@@ -1,7 +1,6 @@
 #include "python/native/store.h"
 
 #include <exception>
-#include <variant>
 
 #include <bitsnap/store.h>
 #include <nanobind/stl/filesystem.h>
@@ -11,6 +10,7 @@
 
 #include "python/native/buffers.h"
 #include "python/native/errors.h"
+#include "python/native/options.h"
 #include "python/native/records.h"
 #include "python/native/snapshot.h"
 #include "python/native/watch.h"
@@ -26,28 +26,10 @@ void Init(Store* self, const std::filesystem::path& path, bool create) {
   new (self) Store(ValueOrThrow(std::move(store)));
 }
 
-Profile ToProfile(const std::string& name) {
-  const std::optional<Profile> profile = ParseProfile(name);
-  if (!profile) {
-    Throw(
-        {ErrorKind::kInvalidArgument, "unknown profile '" + name + "'; use exact, fast or paper"});
-  }
-  return *profile;
-}
-
-BaseChoice ToBase(const std::variant<uint64_t, std::string>& base) {
-  if (const auto* step = std::get_if<uint64_t>(&base)) return {BaseChoice::Kind::kStep, *step};
-  const auto& text = std::get<std::string>(base);
-  if (text == "auto") return {BaseChoice::Kind::kAuto};
-  if (text == "none") return {BaseChoice::Kind::kNone};
-  Throw({ErrorKind::kInvalidArgument,
-         "unknown base '" + text + "'; use \"auto\", \"none\" or the number of a step"});
-}
-
 nb::object Save(Store& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
-                uint32_t world_size, uint64_t save_id, const std::string& profile,
-                const std::variant<uint64_t, std::string>& base, unsigned threads, bool overwrite,
-                const nb::bytes& metadata, const nb::object& progress) {
+                uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
+                unsigned threads, bool overwrite, const nb::bytes& metadata,
+                const nb::object& progress) {
   const TensorArguments arguments(tensors);
   SaveOptions options{.step = step,
                       .rank = rank,

@@ -11,26 +11,14 @@ namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
-// What the worker and the waiting thread tell each other.
-class Shared {
+// Says when the worker is done.
+class Completion {
  public:
-  bool Advance(uint64_t done, uint64_t total) {
-    std::lock_guard lock(mutex_);
-    done_ = done;
-    total_ = total;
-    return !cancelled_;
-  }
-
   void Finish(std::exception_ptr failure) {
     std::lock_guard lock(mutex_);
     failure_ = std::move(failure);
     finished_ = true;
     changed_.notify_one();
-  }
-
-  void Cancel() {
-    std::lock_guard lock(mutex_);
-    cancelled_ = true;
   }
 
   // True when the work is over, false after the poll interval.
@@ -39,19 +27,11 @@ class Shared {
     return changed_.wait_for(lock, kPollInterval, [this] { return finished_; });
   }
 
-  std::pair<uint64_t, uint64_t> DoneAndTotal() {
-    std::lock_guard lock(mutex_);
-    return {done_, total_};
-  }
-
   const std::exception_ptr& failure() const { return failure_; }  // after Wait() returned true
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  uint64_t done_ = 0;
-  uint64_t total_ = 0;
-  bool cancelled_ = false;
   bool finished_ = false;
   std::exception_ptr failure_;
 };
@@ -60,47 +40,69 @@ void HandleSignals() {
   if (PyErr_CheckSignals() != 0) throw nb::python_error();
 }
 
-// False when the callback asks to stop.
-bool Report(const nb::object& callback, const std::pair<uint64_t, uint64_t>& progress) {
-  if (callback.is_none()) return true;
-  return !callback(progress.first, progress.second).is(Py_False);
+// Runs `work` on another thread and `tick`, with the GIL, now and then on this one. Stops the token
+// given to `work` when `tick` returns false or raises; what it raised is raised once `work` has
+// returned.
+void RunBeside(const std::function<void(std::stop_token)>& work,
+               const std::function<bool()>& tick) {
+  Completion completion;
+  std::jthread worker([&](std::stop_token stop) {
+    std::exception_ptr failure;
+    try {
+      work(std::move(stop));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    completion.Finish(failure);
+  });
+
+  std::exception_ptr interruption;
+  for (bool finished = false; !finished;) {
+    {
+      nb::gil_scoped_release release;
+      finished = completion.Wait();
+    }
+    if (interruption) continue;
+    try {
+      HandleSignals();
+      if (!tick()) worker.request_stop();
+    } catch (const nb::python_error&) {
+      interruption = std::current_exception();
+      worker.request_stop();
+    }
+  }
+  if (interruption) std::rethrow_exception(interruption);
+  if (completion.failure()) std::rethrow_exception(completion.failure());
 }
 
 }  // namespace
 
 void WatchWhile(const nb::object& callback, const std::function<void(const Progress&)>& work) {
-  Shared shared;
-  std::jthread worker([&] {
-    std::exception_ptr failure;
-    try {
-      work([&](uint64_t done, uint64_t total) { return shared.Advance(done, total); });
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    shared.Finish(failure);
-  });
-
-  std::exception_ptr interruption;
-  std::pair<uint64_t, uint64_t> reported;
-  for (bool finished = false; !finished;) {
+  using DoneAndTotal = std::pair<uint64_t, uint64_t>;
+  std::mutex mutex;
+  DoneAndTotal latest;    // guarded by mutex
+  DoneAndTotal reported;  // this thread's
+  const auto run = [&](const std::stop_token& stop) {
+    work([&](uint64_t done, uint64_t total) {
+      std::lock_guard lock(mutex);
+      latest = {done, total};
+      return !stop.stop_requested();
+    });
+  };
+  const auto report = [&] {
+    DoneAndTotal now;
     {
-      nb::gil_scoped_release release;
-      finished = shared.Wait();
+      std::lock_guard lock(mutex);
+      now = latest;
     }
-    if (interruption) continue;
-    try {
-      HandleSignals();
-      const auto progress = shared.DoneAndTotal();
-      if (progress != std::exchange(reported, progress) && !Report(callback, progress)) {
-        shared.Cancel();
-      }
-    } catch (const nb::python_error&) {
-      interruption = std::current_exception();
-      shared.Cancel();
-    }
-  }
-  if (interruption) std::rethrow_exception(interruption);
-  if (shared.failure()) std::rethrow_exception(shared.failure());
+    if (callback.is_none() || std::exchange(reported, now) == now) return true;
+    return !callback(now.first, now.second).is(Py_False);
+  };
+  RunBeside(run, report);
+}
+
+void WatchWaiting(const std::function<void(std::stop_token)>& work) {
+  RunBeside(work, [] { return true; });
 }
 
 }  // namespace bitsnap::python

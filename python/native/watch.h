@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <utility>
 
 #include <bitsnap/store.h>
@@ -17,6 +18,16 @@ namespace bitsnap::python {
 // exception of either makes the Progress given to `work` return false, and is thrown once `work`
 // has returned.
 void WatchWhile(const nb::object& callback, const std::function<void(const Progress&)>& work);
+
+// The same without progress: the exception of a signal's handler stops the token given to `work`.
+void WatchWaiting(const std::function<void(std::stop_token)>& work);
+
+template <class Work>
+auto RunStoppable(Work work) {
+  std::optional<std::invoke_result_t<Work, std::stop_token>> result;
+  WatchWaiting([&](std::stop_token stop) { result = work(stop); });
+  return ValueOrThrow(std::move(*result));
+}
 
 template <class Work>
 auto RunWatched(const nb::object& callback, Work work) {

@@ -26,6 +26,8 @@ const char* ErrorKindName(ErrorKind kind) {
       return "I/O error";
     case ErrorKind::kCancelled:
       return "cancelled";
+    case ErrorKind::kBusy:
+      return "busy";
   }
   return "unknown error";
 }

@@ -1,9 +1,7 @@
 // Saving and reading in bounded memory, measured on the real process.
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <fstream>
-
+#include "base/test_memory.h"
 #include "io/test_directory.h"
 #include "store/store_test_util.h"
 
@@ -14,32 +12,7 @@ using namespace testing_util;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
-// A field of /proc/self/status in bytes, e.g. "VmHWM": the largest resident size so far.
-uint64_t StatusBytes(const std::string& field) {
-  std::ifstream status("/proc/self/status");
-  for (std::string name; status >> name;) {
-    uint64_t kibibytes = 0;
-    if (name == field + ":" && status >> kibibytes) return kibibytes << 10;
-    status.ignore(1000, '\n');
-  }
-  return 0;
-}
-
-// How far resident memory rises above where it is now while `work` runs.
-template <class Work>
-uint64_t ExtraMemory(Work&& work) {
-  std::ofstream("/proc/self/clear_refs") << "5";  // resets VmHWM
-  const uint64_t before = StatusBytes("VmRSS");
-  work();
-  return StatusBytes("VmHWM") - std::min(before, StatusBytes("VmHWM"));
-}
-
 TEST(StoreMemory, StaysWithin64MiBForEachThread) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  constexpr uint64_t kShadow = 3;  // sanitizers keep memory of their own
-#else
-  constexpr uint64_t kShadow = 1;
-#endif
   const TestDirectory directory;
   Store store = *Store::OpenOrCreate(directory.path() / "store");
   const Contents first = SmallState(1, 16 * kMiB), second = Step(first, 2);  // 160 MiB each

@@ -61,11 +61,16 @@ Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& optio
 
 }  // namespace
 
+Result<void> Store::Check(std::span<const TensorView> tensors, const SaveOptions& options) const {
+  BITSNAP_TRY(CheckSaveInput(tensors, options));
+  return CheckStepIsFree({directory_, file_system_}, options);
+}
+
 Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const StoreLocation store{directory_, file_system_};
-  BITSNAP_ASSIGN(const SaveInput input, SaveInput::Create(tensors, options));
-  BITSNAP_TRY(CheckStepIsFree(store, options));
+  BITSNAP_TRY(Check(tensors, options));
+  const SaveInput input = SaveInput::Create(tensors);
   BITSNAP_ASSIGN(SavePlan plan, PlanSave(store, options, input));
 
   SaveReport report;

@@ -77,22 +77,27 @@ std::optional<uint32_t> FindInBase(const TensorView& tensor, const SnapshotReade
 
 }  // namespace
 
-Result<SaveInput> SaveInput::Create(std::span<const TensorView> tensors,
-                                    const SaveOptions& options) {
+Result<void> CheckSaveInput(std::span<const TensorView> tensors, const SaveOptions& options) {
   BITSNAP_TRY(CheckOptions(options));
   if (tensors.size() > kMaxTensors) {
     return Fail(ErrorKind::kInvalidArgument,
                 fmt::format("{} tensors; one rank may save {}", tensors.size(), kMaxTensors));
   }
-  SaveInput input;
   std::set<std::string_view> names;
-  std::vector<EncodeTask> tasks;
   for (const TensorView& tensor : tensors) {
     BITSNAP_TRY(CheckTensor(tensor));
     if (!names.insert(tensor.info.name).second) {
       return Fail(ErrorKind::kInvalidArgument,
                   fmt::format("tensor \"{}\" is there twice", tensor.info.name));
     }
+  }
+  return {};
+}
+
+SaveInput SaveInput::Create(std::span<const TensorView> tensors) {
+  SaveInput input;
+  std::vector<EncodeTask> tasks;
+  for (const TensorView& tensor : tensors) {
     input.tensors_.push_back(tensor);
     InferRoles({&input.tensors_.back().info, 1});
     input.raw_bytes_ += tensor.bytes.size();

@@ -13,13 +13,16 @@
 
 namespace bitsnap {
 
+// kInvalidArgument for a rank outside the world, a name that is empty or there twice, or bytes that
+// are not as many as dtype and shape say.
+Result<void> CheckSaveInput(std::span<const TensorView> tensors, const SaveOptions& options);
+
 // Views into the caller's tensors, which must outlive it. Not changed after Create, so that the
 // tasks' pointers stay valid as long as this object.
 class SaveInput {
  public:
-  // kInvalidArgument for a rank outside the world, a name that is empty or there twice, or bytes
-  // that are not as many as dtype and shape say.
-  static Result<SaveInput> Create(std::span<const TensorView> tensors, const SaveOptions& options);
+  // Requires: CheckSaveInput.
+  static SaveInput Create(std::span<const TensorView> tensors);
 
   uint64_t raw_bytes() const { return raw_bytes_; }
 

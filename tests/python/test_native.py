@@ -161,7 +161,7 @@ def test_bad_tensors(store, change, message):
 
 
 def test_bad_options(store):
-    with pytest.raises(ValueError, match="use exact, fast or paper"):
+    with pytest.raises(ValueError, match="use one of exact, fast, paper"):
         store.save([floats()], 1, profile="best")
     with pytest.raises(ValueError, match="unknown base 'newest'"):
         store.save([floats()], 1, base="newest")

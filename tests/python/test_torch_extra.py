@@ -43,7 +43,7 @@ VALUES = {
 @pytest.mark.parametrize("kind", VALUES)
 def test_values_come_back_exactly(tmp_path, kind):
     ckpt = Checkpointer(tmp_path)
-    ckpt.save(1, extra={"value": VALUES[kind]})
+    ckpt.save(1, extra={"value": VALUES[kind]}).wait()
     other = Checkpointer(tmp_path)
     assert other.restore() == 1
     assert frozen(other.extra) == frozen({"value": VALUES[kind]})
@@ -194,6 +194,6 @@ def test_nothing_is_pickled(tmp_path, monkeypatch):
 def test_equal_content_makes_equal_files(tmp_path):
     """Whatever the order of sets; save ids differ, so the metadata is compared."""
     first, second = Checkpointer(tmp_path / "a"), Checkpointer(tmp_path / "b")
-    first.save(1, extra={"set": {f"k{i}" for i in range(100)}})
-    second.save(1, extra={"set": {f"k{i}" for i in reversed(range(100))}})
+    first.save(1, extra={"set": {f"k{i}" for i in range(100)}}).wait()
+    second.save(1, extra={"set": {f"k{i}" for i in reversed(range(100))}}).wait()
     assert first.store.open_step(1).metadata == second.store.open_step(1).metadata

@@ -42,7 +42,7 @@ def test_masters_are_saved_by_name_and_role(tmp_path, split):
     ckpt = Checkpointer(tmp_path)
     report = ckpt.save(
         5, model=run.model, optimizer=run.optimizer, extra=torch.get_rng_state()
-    )
+    ).result()
     assert {"weight", "master", "exp_avg", "exp_avg_sq"} <= set(report.roles)
     tensors = {t.name: t for t in ckpt.store.open_step(5).tensors}
     for name, parameter in run.model.named_parameters():

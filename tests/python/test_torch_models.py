@@ -96,7 +96,7 @@ class Tied(torch.nn.Module):
 def test_tied_weights_stay_tied_and_are_stored_once(tmp_path):
     model = Tied(1)
     ckpt = Checkpointer(tmp_path)
-    ckpt.save(1, model=model)
+    ckpt.save(1, model=model).wait()
     stored = {t.name: t for t in ckpt.store.open_step(1).tensors}
     assert set(stored) == {"model.embedding.weight", "model.head.weight"}
     assert min(t.stored_bytes for t in stored.values()) == 0
@@ -153,7 +153,7 @@ def test_state_dict_hooks_that_copy(tmp_path):
 def test_several_modules_and_tensors_in_a_dict(tmp_path):
     ckpt = Checkpointer(tmp_path)
     saved = {"gen": make_model(1), "disc": make_model(2), "ema": torch.rand(5)}
-    ckpt.save(1, model=saved)
+    ckpt.save(1, model=saved).wait()
     names = {t.name for t in ckpt.store.open_step(1).tensors}
     assert {"model.gen.0.weight", "model.disc.0.weight", "model.ema"} <= names
     restored = {"gen": make_model(3), "disc": make_model(4), "ema": torch.zeros(5)}

@@ -140,7 +140,7 @@ def test_saved_without_the_model(tmp_path):
     optimizer = torch.optim.AdamW(model.parameters())
     train(model, optimizer, 2)
     ckpt = Checkpointer(tmp_path)
-    ckpt.save(2, optimizer=optimizer)
+    ckpt.save(2, optimizer=optimizer).wait()
     assert not any(t.name.endswith("master") for t in ckpt.store.open_step(2).tensors)
     fresh = torch.optim.AdamW(make_model(2).parameters())
     ckpt.restore(optimizer=fresh)

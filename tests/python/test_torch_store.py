@@ -119,7 +119,7 @@ def test_a_newer_format_is_passed_over(two_steps):
 def test_report(two_steps):
     ckpt = Checkpointer(two_steps)
     model = make_model(20)
-    report = ckpt.save(30, model=model)
+    report = ckpt.save(30, model=model).result()
     raw = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     assert (report.step, report.raw_bytes) == (30, raw)
     assert report.stored_bytes == rank_file(two_steps, 30).stat().st_size
@@ -146,7 +146,7 @@ def test_deltas_restore_exactly(tmp_path):
     weights = {"w": torch.randn(300, 300).bfloat16()}
     ckpt.save(1, model=weights)
     weights["w"].view(torch.int16)[::7, ::5] ^= 1
-    assert ckpt.save(2, model=weights).base_step == 1
+    assert ckpt.save(2, model=weights).result().base_step == 1
     restored = {"w": torch.zeros(300, 300, dtype=torch.bfloat16)}
     ckpt.restore(model=restored)
     assert torch.equal(restored["w"].view(torch.int16), weights["w"].view(torch.int16))

@@ -7,24 +7,41 @@ import warnings
 from typing import Any
 
 import bitsnap
-from bitsnap import PassedOver, SaveReport, Snapshot, Store
+from bitsnap import PassedOver, Snapshot, Store
 from bitsnap.torch.content import content_of, content_to_json, find_loads
+from bitsnap.torch.engines import PendingSave, start_engine
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizers import Optimizers, OptimizerState, optimizer_states
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
+
 
 class Checkpointer:
     """Saves and restores models, optimizers and whatever else a run needs, in one directory.
 
     Where torch.distributed is initialised, each rank saves and restores its own part, and a step
     counts only when all ranks have saved it.
+
+    As a context manager it closes itself. A save that failed in the background is raised once, by
+    the next call or by PendingSave.result().
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], profile: str = "exact", threads: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        profile: str = "exact",
+        threads: int | None = None,
+        engine: str = "thread",
+        max_memory: int | None = None,
+        on_busy: str = "wait",
     ) -> None:
-        """`threads` None means one for each core this process may use."""
+        """`threads` None means one for each core this process may use.
+
+        With the engine "thread" states are copied, and the copies saved in the background; with
+        "sync", save() returns when all is on disk. Copies take at most `max_memory` bytes; None
+        means twice the largest state saved so far. When earlier saves have not left enough,
+        `on_busy` says what to do: "wait", "skip" the save, or "error" (raises Busy).
+        """
         if profile not in bitsnap.PROFILES:
             raise ValueError(f"unknown profile {profile!r}; use {', '.join(bitsnap.PROFILES)}")
         self.store = Store(path, create=True)
@@ -34,6 +51,30 @@ class Checkpointer:
         self.passed_over: list[PassedOver] = []
         self._profile = profile
         self._threads = threads or 0
+        self._on_busy = on_busy
+        self._engine = start_engine(engine, self.store, max_memory, on_busy)
+
+    @property
+    def last_durable_step(self) -> int | None:
+        """The step that this object saved last, of those that are safely on disk."""
+        return self._engine.last_durable_step
+
+    def wait(self) -> None:
+        """Waits until all saves are safely on disk, or raises why one is not.
+
+        Ctrl-C ends the waiting; the saves go on.
+        """
+        self._engine.wait()
+
+    def close(self) -> None:
+        """Waits likewise and gives back thread and memory. Restoring is still possible."""
+        self._engine.close()
+
+    def __enter__(self) -> Checkpointer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def save(
         self,
@@ -42,8 +83,8 @@ class Checkpointer:
         optimizer: Optimizers | None = None,
         extra: Any = None,
         overwrite: bool = False,
-    ) -> SaveReport:
-        """Saves and returns when all is safely on disk.
+    ) -> PendingSave:
+        """Saves, and returns as soon as the tensors may change; see PendingSave for the rest.
 
         A step that exists is replaced only with `overwrite`, or when it is not whole or was passed
         over by the last restore.
@@ -52,6 +93,8 @@ class Checkpointer:
         state_dict() and load_state_dict(), and dicts, lists, tuples and sets of them.
         """
         ranks = Ranks()
+        if ranks.world_size > 1 and self._on_busy == "skip":
+            raise ValueError('on_busy="skip" is for one rank: each would skip other steps')
         options = {
             "rank": ranks.rank,
             "world_size": ranks.world_size,
@@ -71,14 +114,15 @@ class Checkpointer:
         }
         options["metadata"] = content_to_json(content)
         try:
-            return self.store.save(outgoing.tensors, step, overwrite=overwrite, **options)
+            return self._engine.save(outgoing.tensors, step, overwrite=overwrite, **options)
         except (bitsnap.AlreadyExists, bitsnap.InvalidArgument):
             if overwrite or not self._is_useless(step):
                 raise
-        return self.store.save(outgoing.tensors, step, overwrite=True, **options)
+        return self._engine.save(outgoing.tensors, step, overwrite=True, **options)
 
     def _is_useless(self, step: int) -> bool:
         """Whether nobody can restore what the store holds of this step."""
+        self.wait()  # it may be under way
         passed_over = any(passed.step == step for passed in self.passed_over)
         return passed_over or any(s.step == step and not s.whole for s in self.store.list())
 
@@ -92,6 +136,8 @@ class Checkpointer:
     ) -> int | None:
         """Restores the newest step that can be read, or `step`, in place, and returns its number.
 
+        Saves under way are waited for first; one that fails is a warning here.
+
         None when nothing was ever saved completely. ValueError, before anything is changed, when
         the names (unless not `strict`), shapes or dtypes differ from what is stored.
 
@@ -100,6 +146,8 @@ class Checkpointer:
         """
         self.passed_over = []
         ranks = Ranks()
+        self._wait_for_pending()
+        ranks.gather(None)  # the others' saves, too
         model_state = ModelState(model)
         optimizers = optimizer_states(optimizer, model_state)
 
@@ -119,6 +167,12 @@ class Checkpointer:
             for passed in self.passed_over:
                 message = f"bitsnap passed over step {passed.step}: {passed.error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def _wait_for_pending(self) -> None:
+        try:
+            self.wait()
+        except bitsnap.BitSnapError as error:
+            warnings.warn(f"bitsnap: {error}", RuntimeWarning, stacklevel=3)
 
     def _load(
         self,

@@ -1,0 +1,117 @@
+"""What saving costs a training run: each way of saving in a process of its own, into a CSV file."""
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from savers import SAVERS
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parents[1] / "bench/results/stall.csv"
+MEASURES = [
+    "parameters", "state_bytes", "saves", "trained_s", "total_s", "blocked_first_s", "blocked_s",
+    "lag_s", "memcpy_s", "peak_bytes", "written_bytes", "note",
+]  # fmt: skip
+
+
+def processes_below(root: int) -> list[int]:
+    found = [root]
+    for process in found:
+        for children in Path(f"/proc/{process}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found
+
+
+def memory_of(process: int) -> tuple[int, int]:
+    """Bytes of its own, and of memory that it may share."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, 0
+    fields = dict(line.split(":", 1) for line in lines)
+    own, shared = (int(fields.get(f, "0").split()[0]) << 10 for f in ("RssAnon", "RssShmem"))
+    return own, shared
+
+
+class PeakMemory:
+    """Watches a process and those that it starts, from begin() to end()."""
+
+    def __init__(self, process: int) -> None:
+        self.process, self.peak = process, 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def begin(self) -> None:
+        self.thread.start()
+
+    def end(self) -> None:
+        self.over.set()
+        if self.thread.is_alive():
+            self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.05):
+            try:
+                both = [memory_of(process) for process in processes_below(self.process)]
+            except FileNotFoundError:
+                continue
+            own, shared = sum(b[0] for b in both), max(b[1] for b in both)
+            self.peak = max(self.peak, own + shared)
+
+
+def bytes_below(folder: Path) -> int:
+    """Of each file once, however many hard links it has."""
+    stats = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return sum({s.st_ino: s.st_size for s in stats}.values())
+
+
+def measure(way: str, scratch: Path, arguments: list[str]) -> dict:
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    command = [sys.executable, str(HERE / "train.py"), way, str(folder), *arguments]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            memory, last = PeakMemory(process.pid), ""
+            for line in process.stdout:
+                last = line
+                if line == "ready\n":
+                    memory.begin()
+                elif line == "done\n":
+                    memory.end()
+            memory.end()
+        if process.returncode != 0:
+            return {"note": f"ended with {process.returncode}"}
+        written = bytes_below(folder)
+        return {**json.loads(last), "peak_bytes": memory.peak, "written_bytes": written}
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scratch", type=Path, help="where to save (default: the temporary folder)")
+    parser.add_argument("--csv", type=Path, default=RESULTS)
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("ways", nargs="*", help=f"of: {'; '.join(SAVERS)} (default: all)")
+    options, arguments = parser.parse_known_args()
+    rows = []
+    for _ in range(options.repeat):
+        for way in options.ways or SAVERS:
+            started = time.monotonic()
+            rows.append({"way": way, **measure(way, options.scratch, arguments)})
+            print(f"{way}: {time.monotonic() - started:.0f} s", flush=True)
+    with open(options.csv, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["way", *MEASURES])
+        writer.writeheader()
+        writer.writerows(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

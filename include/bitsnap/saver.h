@@ -1,0 +1,108 @@
+// Saving that goes on in the background while training does (docs/engine.md).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+
+#include <bitsnap/options.h>
+#include <bitsnap/result.h>
+#include <bitsnap/store.h>
+#include <bitsnap/tensor.h>
+
+namespace bitsnap {
+
+// What Saver::Save does when the memory for copies is taken by saves that are not finished.
+enum class OnBusy {
+  kWait,   // until there is room
+  kSkip,   // leave this save out; its ticket says so
+  kError,  // fail with kBusy
+};
+
+struct SaverOptions {
+  // Most bytes that copies of states may take; 0: twice the largest state saved so far. Coding
+  // takes up to 64 MiB a thread besides.
+  uint64_t max_memory = 0;
+  OnBusy on_busy = OnBusy::kWait;
+};
+
+// What a save cost its caller.
+struct Staging {
+  bool skipped = false;        // OnBusy::kSkip left it out
+  double waited_seconds = 0;   // for room
+  double blocked_seconds = 0;  // all of Saver::Save: waiting and copying
+};
+
+struct SaveProgress {
+  uint64_t done = 0;   // raw bytes coded and written
+  uint64_t total = 0;  // 0 while the save is queued
+};
+
+// One save under way. Cheap to copy, safe to use from several threads, outlives its Saver.
+class SaveTicket {
+ public:
+  struct State;
+  explicit SaveTicket(std::shared_ptr<State> state);
+
+  uint64_t step() const;
+  const Staging& staging() const;
+  SaveProgress progress() const;
+  // Whether Wait would return at once: durable, failed or skipped.
+  bool finished() const;
+  // From the call of Save until it was durable; absent before, and for ever after a failure.
+  std::optional<double> seconds_until_durable() const;
+
+  // Waits until the step is durable or has failed, and says which; the Saver then raises this
+  // failure no more. kCancelled for a skipped save, or when `stop` ended the waiting: the save goes
+  // on.
+  Result<SaveReport> Wait(std::stop_token stop = {}) const;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+// Copies states and saves the copies, one after the other, on a thread of its own, which is less
+// urgent to the scheduler than the one that made the Saver.
+//
+// A save that fails in the background leaves the store as it was, and the ones queued behind it go
+// on. Its error is returned by its ticket's Wait or else, once, by the next call of Save, Wait or
+// Close, which then does nothing more.
+//
+// Safe to use from several threads; no lock is held while copying, coding or writing. SaveOptions'
+// progress is called on the background thread. After fork() the child has no background thread and
+// no copies: there Save, Wait and Close fail with kInvalidArgument, and the destructor does
+// nothing.
+class Saver {
+ public:
+  static Result<Saver> Start(Store store, const SaverOptions& options = {});
+  Saver(Saver&&) noexcept;
+  Saver& operator=(Saver&&) noexcept;
+  ~Saver();  // as Close, dropping its error
+
+  // Returns as soon as the caller may change its tensors. What Store::Check finds is returned here,
+  // what goes wrong later by the ticket. kInvalidArgument when the state is larger than max_memory;
+  // kBusy as OnBusy says; kCancelled when `stop` ended the waiting for room.
+  Result<SaveTicket> Save(std::span<const TensorView> tensors, const SaveOptions& options,
+                          std::stop_token stop = {});
+
+  // Waits until all saves are durable or have failed. kCancelled when `stop` ended the waiting.
+  Result<void> Wait(std::stop_token stop = {});
+
+  // Finishes what is queued, ends the thread and gives the memory back; only Save is of no use
+  // afterwards. kCancelled when `stop` ended the waiting: the Saver is then still open.
+  Result<void> Close(std::stop_token stop = {});
+
+  // The step that this Saver made durable last.
+  std::optional<uint64_t> last_durable_step() const;
+  // Saves that are not finished.
+  size_t pending() const;
+
+ private:
+  class Impl;
+  explicit Saver(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bitsnap

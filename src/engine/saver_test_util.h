@@ -1,0 +1,47 @@
+// Shared by the engine's tests: a store, and saves that stop where they are told to.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <latch>
+
+#include <bitsnap/saver.h>
+
+#include "io/test_directory.h"
+#include "store/store_test_util.h"
+
+namespace bitsnap::testing_util {
+
+class SaverTest : public testing::Test {
+ protected:
+  Saver Start(const SaverOptions& options = {}) { return *Saver::Start(store_, options); }
+
+  // `step`, on one thread.
+  static SaveOptions At(uint64_t step) { return {.step = step, .threads = 1}; }
+
+  const TestDirectory directory_;
+  Store store_ = *Store::OpenOrCreate(directory_.path() / "store");
+};
+
+// Holds a save in the background until it is opened.
+class Gate {
+ public:
+  ~Gate() { Open(); }
+
+  SaveOptions At(uint64_t step) {
+    SaveOptions options{.step = step, .threads = 1};
+    options.progress = [this](uint64_t, uint64_t) {
+      opened_.wait();
+      return true;
+    };
+    return options;
+  }
+  void Open() {
+    if (!opened_.try_wait()) opened_.count_down();
+  }
+
+ private:
+  std::latch opened_{1};
+};
+
+}  // namespace bitsnap::testing_util
