@@ -21,7 +21,7 @@ CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h'
 PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build test demo trace bench bench-rivals quality fuzz format format-check install clean
+.PHONY: help build test demo trace bench bench-rivals bench-stall quality fuzz format format-check install clean
 .PHONY: setup check-includes test-release test-asan test-python
 
 help:  ## List the targets
@@ -66,6 +66,10 @@ bench-rivals: build-release .venv/rivals.stamp trace  ## All codecs and their ri
 	@$(PYTHON) bench/rivals/run.py ratios
 	@$(PYTHON) bench/rivals/run.py speeds
 	@$(PYTHON) bench/rivals/report.py
+
+bench-stall: .venv/bitsnap.stamp  ## What saving costs a training run, against torch.save and DCP
+	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/stall/run.py
+	@$(PYTHON) bench/stall/report.py
 
 quality: .venv/bitsnap.stamp  ## Do lossy profiles hurt? Train, restore, go on, compare
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/quality/quality.py --csv bench/results/quality.csv

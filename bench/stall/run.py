@@ -98,18 +98,16 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, help="where to save (default: the temporary folder)")
     parser.add_argument("--csv", type=Path, default=RESULTS)
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("ways", nargs="*", help=f"of: {'; '.join(SAVERS)} (default: all)")
-    options, arguments = parser.parse_known_args()
-    rows = []
-    for _ in range(options.repeat):
-        for way in options.ways or SAVERS:
-            started = time.monotonic()
-            rows.append({"way": way, **measure(way, options.scratch, arguments)})
-            print(f"{way}: {time.monotonic() - started:.0f} s", flush=True)
+    parser.add_argument("--way", action="append", choices=SAVERS, help="only this one (repeatable)")
+    options, arguments = parser.parse_known_args()  # the rest is train.py's
     with open(options.csv, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["way", *MEASURES])
         writer.writeheader()
-        writer.writerows(rows)
+        for way in options.repeat * list(options.way or SAVERS):
+            started = time.monotonic()
+            writer.writerow({"way": way, **measure(way, options.scratch, arguments)})
+            file.flush()
+            print(f"{way}: {time.monotonic() - started:.0f} s", flush=True)
     return 0
 
 

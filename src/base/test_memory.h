@@ -9,7 +9,9 @@
 namespace bitsnap::testing_util {
 
 // Sanitizers keep memory of their own beside ours.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__)
+inline constexpr uint64_t kShadow = 6;
+#elif defined(__SANITIZE_ADDRESS__)
 inline constexpr uint64_t kShadow = 3;
 #else
 inline constexpr uint64_t kShadow = 1;

@@ -29,7 +29,7 @@ def read(snapshot, name, count):
 
 def test_version_and_profiles():
     assert bitsnap.__version__.count(".") == 2
-    assert bitsnap.PROFILES == ("exact", "fast", "paper")
+    assert bitsnap.PROFILES[:3] == ("exact", "fast", "paper")
 
 
 def anonymous_map(content):
