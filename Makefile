@@ -8,6 +8,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PREFIX ?= /usr/local
+KILLS ?= 500
 JOBS := $(shell nproc)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 PYTHON := .venv/bin/python
@@ -21,7 +22,8 @@ CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h'
 PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build test demo trace bench bench-rivals bench-stall quality fuzz format format-check install clean
+.PHONY: help build test demo trace bench bench-rivals bench-stall quality soak fuzz format
+.PHONY: format-check install clean
 .PHONY: setup check-includes test-release test-asan test-python
 
 help:  ## List the targets
@@ -74,6 +76,9 @@ bench-stall: .venv/bitsnap.stamp  ## What saving costs a training run, against t
 quality: .venv/bitsnap.stamp  ## Do lossy profiles hurt? Train, restore, go on, compare
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/quality/quality.py --csv bench/results/quality.csv
 	@$(PYTHON) bench/quality/quality_report.py
+
+soak: build-release  ## Crash storm: KILLS (500) saves and prunes killed at random instants
+	@python3 scripts/soak.py --kills $(KILLS)
 
 fuzz:  ## Every fuzzer for a minute
 	@scripts/setup-debian.sh $(PACKAGES) clang-14 libclang-rt-14-dev

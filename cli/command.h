@@ -43,6 +43,8 @@ void AddLs(CLI::App& app, Command& command);
 void AddInspect(CLI::App& app, Command& command);
 void AddVerify(CLI::App& app, Command& command);
 void AddBench(CLI::App& app, Command& command);
+void AddPrune(CLI::App& app, Command& command);
+void AddRepair(CLI::App& app, Command& command);
 
 // A check for options that take a profile's name.
 CLI::Validator IsProfile();

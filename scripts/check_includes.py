@@ -35,6 +35,7 @@ PUBLIC_HEADERS = {
     "roles.h": "policy",
     "safetensors.h": "io",
     "store.h": "store",
+    "retention.h": "store",
     "saver.h": "engine",
     "bitsnap.h": "engine",
 }

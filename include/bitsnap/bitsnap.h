@@ -4,6 +4,7 @@
 #include <bitsnap/dtype.h>
 #include <bitsnap/options.h>
 #include <bitsnap/result.h>
+#include <bitsnap/retention.h>
 #include <bitsnap/roles.h>
 #include <bitsnap/safetensors.h>
 #include <bitsnap/saver.h>

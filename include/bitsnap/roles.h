@@ -13,4 +13,9 @@ namespace bitsnap {
 // snapshot says that it is optimizer state.
 void InferRoles(std::span<TensorInfo> tensors);
 
+// Whether training goes on from this tensor but the model's weights alone do without: a master
+// weight, a moment, or anything else but a weight under an optimizer's name. Requires: role
+// present.
+bool IsOptimizerState(const TensorInfo& info);
+
 }  // namespace bitsnap

@@ -15,6 +15,7 @@
 
 #include <bitsnap/options.h>
 #include <bitsnap/result.h>
+#include <bitsnap/retention.h>
 #include <bitsnap/tensor.h>
 
 namespace bitsnap {
@@ -148,6 +149,14 @@ class Store {
   // Decodes every block of the given step, or of all, and checks it.
   Result<VerifyReport> Verify(std::optional<uint64_t> step = {}, unsigned threads = 0,
                               const Progress& progress = {}) const;
+
+  // Removes the whole steps that `policy` does not keep and drops old optimizer state. Other
+  // processes may save and restore meanwhile. Whatever stops it, all that is kept can be restored.
+  Result<PruneReport> Prune(const RetentionPolicy& policy, bool dry_run = false);
+
+  // Removes what can never be restored: what killed saves left, and steps that are not whole.
+  // Blocks are not read; that is Verify's work.
+  Result<RepairReport> Repair(const RepairOptions& options);
 
  private:
   Store(std::filesystem::path directory, FileSystem* file_system);

@@ -21,6 +21,10 @@ from bitsnap.errors import (
 )
 from bitsnap.records import (
     PassedOver,
+    PrunedStep,
+    PruneReport,
+    RepairItem,
+    RepairReport,
     RoleBytes,
     SaveReport,
     StepInfo,
@@ -43,6 +47,10 @@ __all__ = [
     "OutOfSpace",
     "PROFILES",
     "PassedOver",
+    "PruneReport",
+    "PrunedStep",
+    "RepairItem",
+    "RepairReport",
     "RoleBytes",
     "SaveReport",
     "Snapshot",

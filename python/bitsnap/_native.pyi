@@ -6,6 +6,8 @@ from typing import Any
 
 from bitsnap.records import (
     PassedOver,
+    PruneReport,
+    RepairReport,
     SaveReport,
     StepInfo,
     StoredTensor,
@@ -71,6 +73,22 @@ class Store:
         self, step: int | None = None, threads: int = 0, progress: Progress | None = None
     ) -> VerifyReport:
         """Decode every block of one step, or of all, and check it."""
+    def prune(
+        self,
+        *,
+        keep_last: int | None = None,
+        keep_every: int | None = None,
+        drop_optimizer_older_than: int | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Remove the whole steps that no rule keeps; the newest one always stays.
+
+        `keep_last` is how many of the newest stay, `keep_every` keeps the steps that it divides,
+        and without both all stay. Steps more than `drop_optimizer_older_than` before the newest
+        keep only their weights and what is no optimizer state.
+        """
+    def repair(self, *, min_age: int = 3600, dry_run: bool = False) -> RepairReport:
+        """Remove what can never be restored and did not change in the last `min_age` seconds."""
 
 class SaveTicket:
     """One save under way."""

@@ -85,6 +85,41 @@ class StepInfo:
 
 
 @dataclass(frozen=True)
+class PrunedStep:
+    """`bytes` is what was really given back: a file with another hard link gives nothing yet."""
+
+    step: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What pruning did or, in a dry run, would do. `left_alone` says by step why it stayed."""
+
+    kept: list[int]
+    removed: list[PrunedStep]
+    optimizer_dropped: list[PrunedStep]
+    left_alone: dict[int, str]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RepairItem:
+    path: str
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What repairing did or, in a dry run, would do. `left` is not whole, but not to be removed."""
+
+    repaired: list[RepairItem]
+    left: list[RepairItem]
+    bytes: int
+
+
+@dataclass(frozen=True)
 class VerifyReport:
     files: int
     raw_bytes: int

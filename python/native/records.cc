@@ -58,4 +58,25 @@ nb::object ToRecord(const VerifyReport& report) {
                                "broken"_a = ToRecords(report.broken));
 }
 
+nb::object ToRecord(const PrunedStep& step) {
+  return Class("PrunedStep")("step"_a = step.step, "bytes"_a = step.bytes);
+}
+
+nb::object ToRecord(const PruneReport& report) {
+  nb::dict left_alone;
+  for (const LeftAlone& left : report.left_alone) left_alone[nb::cast(left.step)] = left.why;
+  return Class("PruneReport")("kept"_a = report.kept, "removed"_a = ToRecords(report.removed),
+                              "optimizer_dropped"_a = ToRecords(report.thinned),
+                              "left_alone"_a = left_alone, "bytes"_a = report.bytes);
+}
+
+nb::object ToRecord(const RepairItem& item) {
+  return Class("RepairItem")("path"_a = item.path, "bytes"_a = item.bytes, "why"_a = item.why);
+}
+
+nb::object ToRecord(const RepairReport& report) {
+  return Class("RepairReport")("repaired"_a = ToRecords(report.repaired),
+                               "left"_a = ToRecords(report.left), "bytes"_a = report.bytes);
+}
+
 }  // namespace bitsnap::python

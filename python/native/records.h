@@ -15,6 +15,10 @@ nb::object ToRecord(const StoredTensor& tensor);
 nb::object ToRecord(const PassedOver& passed_over);
 nb::object ToRecord(const StepInfo& step);
 nb::object ToRecord(const VerifyReport& report);
+nb::object ToRecord(const PrunedStep& step);
+nb::object ToRecord(const PruneReport& report);
+nb::object ToRecord(const RepairItem& item);
+nb::object ToRecord(const RepairReport& report);
 
 template <class T>
 nb::list ToRecords(const std::vector<T>& values) {

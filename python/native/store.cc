@@ -100,6 +100,23 @@ nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned thre
       progress, [&](const Progress& advance) { return self.Verify(step, threads, advance); }));
 }
 
+nb::object Prune(Store& self, std::optional<uint64_t> keep_last, std::optional<uint64_t> keep_every,
+                 std::optional<uint64_t> drop_optimizer_older_than, bool dry_run) {
+  auto report = [&] {
+    nb::gil_scoped_release release;
+    return self.Prune({keep_last, keep_every, drop_optimizer_older_than}, dry_run);
+  }();
+  return ToRecord(ValueOrThrow(std::move(report)));
+}
+
+nb::object Repair(Store& self, uint32_t min_age, bool dry_run) {
+  auto report = [&] {
+    nb::gil_scoped_release release;
+    return self.Repair({std::chrono::seconds(min_age), dry_run});
+  }();
+  return ToRecord(ValueOrThrow(std::move(report)));
+}
+
 }  // namespace
 
 void BindStore(nb::module_& module) {
@@ -122,7 +139,12 @@ void BindStore(nb::module_& module) {
            "Call `use` with the newest whole step that can be read and return its number.")
       .def("list", &List, "All steps, oldest first, broken ones included.")
       .def("verify", &Verify, "step"_a = nb::none(), "threads"_a = 0, "progress"_a = nb::none(),
-           "Decode every block of one step, or of all, and check it.");
+           "Decode every block of one step, or of all, and check it.")
+      .def("prune", &Prune, nb::kw_only(), "keep_last"_a = nb::none(), "keep_every"_a = nb::none(),
+           "drop_optimizer_older_than"_a = nb::none(), "dry_run"_a = false,
+           "Remove the whole steps that no rule keeps; the newest one always stays.")
+      .def("repair", &Repair, nb::kw_only(), "min_age"_a = 3600, "dry_run"_a = false,
+           "Remove what can never be restored and did not change lately.");
 }
 
 }  // namespace bitsnap::python

@@ -102,6 +102,11 @@ Result<FileType> FaultFileSystem::Type(const fs::path& path) {
   return base_->Type(path);
 }
 
+Result<FileStatus> FaultFileSystem::Status(const fs::path& path) {
+  BITSNAP_TRY(Step("look at", path));
+  return base_->Status(path);
+}
+
 Result<std::vector<std::string>> FaultFileSystem::List(const fs::path& path) {
   BITSNAP_TRY(Step("list", path));
   return base_->List(path);

@@ -31,6 +31,7 @@ class FaultFileSystem final : public FileSystem {
   Result<std::unique_ptr<WritableFile>> Create(const std::filesystem::path& path) override;
   Result<std::unique_ptr<ReadableFile>> Open(const std::filesystem::path& path) override;
   Result<FileType> Type(const std::filesystem::path& path) override;
+  Result<FileStatus> Status(const std::filesystem::path& path) override;
   Result<std::vector<std::string>> List(const std::filesystem::path& path) override;
   Result<void> CreateDirectory(const std::filesystem::path& path) override;
   Result<void> Rename(const std::filesystem::path& from, const std::filesystem::path& to) override;

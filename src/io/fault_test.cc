@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Each operation once: 14 in all.
+// Each operation once: 15 in all.
 Result<void> UseEverything(FileSystem& files) {
   BITSNAP_TRY(files.CreateDirectory("/d"));
   BITSNAP_ASSIGN(auto writer, files.Create("/d/f"));
@@ -24,6 +24,7 @@ Result<void> UseEverything(FileSystem& files) {
   BITSNAP_TRY(files.Link("/d/h", "/d/i"));
   BITSNAP_TRY(files.Remove("/d/h"));
   BITSNAP_TRY(files.Type("/d/i"));
+  BITSNAP_TRY(files.Status("/d/i"));
   BITSNAP_TRY(files.List("/d"));
   BITSNAP_ASSIGN(auto reader, files.Open("/d/i"));
   std::byte out[4];
@@ -34,11 +35,11 @@ TEST(FaultFileSystemTest, CountsEveryOperation) {
   MemoryFileSystem memory;
   FaultFileSystem files(&memory);
   ASSERT_TRUE(UseEverything(files));
-  EXPECT_EQ(files.operations(), 14u);
+  EXPECT_EQ(files.operations(), 15u);
 }
 
 TEST(FaultFileSystemTest, EachOperationFailsInItsTurn) {
-  for (uint64_t n = 1; n <= 14; ++n) {
+  for (uint64_t n = 1; n <= 15; ++n) {
     MemoryFileSystem memory;
     FaultFileSystem files(&memory);
     files.Set(Fault{.at = n, .kind = ErrorKind::kOutOfSpace});

@@ -2,6 +2,7 @@
 // power. Every error message names the path.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -37,6 +38,15 @@ class ReadableFile {
 
 enum class FileType { kNone, kFile, kDirectory, kOther };  // a symlink is kOther: never followed
 
+struct FileStatus {
+  FileType type = FileType::kNone;
+  uint64_t bytes = 0;
+  uint64_t id = 0;     // the same for all hard links to one file
+  uint64_t links = 0;  // how many names it has, also outside of the store
+  // When content, names or owner last changed; unlike the time of writing, nobody can set it.
+  std::chrono::system_clock::time_point changed;
+};
+
 // Safe to use from several threads.
 class FileSystem {
  public:
@@ -46,7 +56,9 @@ class FileSystem {
   // Opens a regular file; kNotFound when absent, kIo for anything else than a regular file.
   virtual Result<std::unique_ptr<ReadableFile>> Open(const std::filesystem::path& path) = 0;
   virtual Result<FileType> Type(const std::filesystem::path& path) = 0;
-  // Names in a directory, sorted, without "." and "..".
+  // Never follows a symlink; kNotFound when absent.
+  virtual Result<FileStatus> Status(const std::filesystem::path& path) = 0;
+  // Names in a directory, sorted, without "." and "..". Fails for a symlink to one.
   virtual Result<std::vector<std::string>> List(const std::filesystem::path& path) = 0;
   // kAlreadyExists when there is anything at `path`; parents must exist.
   virtual Result<void> CreateDirectory(const std::filesystem::path& path) = 0;

@@ -222,6 +222,22 @@ TEST_P(FileSystemTest, HardLinksShareContent) {
   EXPECT_EQ(ReadAll(At("b")), "written later");
 }
 
+TEST_P(FileSystemTest, StatusTellsOneFileByAllItsNames) {
+  Write(At("a"), "abc");
+  Write(At("other"), "");
+  ASSERT_TRUE(files_.Link(At("a"), At("b")));
+  const FileStatus a = *files_.Status(At("a")), b = *files_.Status(At("b"));
+  EXPECT_EQ(a.type, FileType::kFile);
+  EXPECT_EQ(a.bytes, 3u);
+  EXPECT_EQ(a.id, b.id);
+  EXPECT_EQ(a.links, 2u);
+  EXPECT_NE(files_.Status(At("other"))->id, a.id);
+  const auto age = std::chrono::system_clock::now() - a.changed;
+  EXPECT_LT(std::chrono::abs(age), std::chrono::minutes(1));
+  EXPECT_EQ(files_.Status(place_->root())->type, FileType::kDirectory);
+  ExpectFails(files_.Status(At("none")), ErrorKind::kNotFound, At("none"));
+}
+
 TEST_P(FileSystemTest, LinkRefusals) {
   Write(At("a"), "a");
   Write(At("b"), "b");
@@ -283,6 +299,10 @@ TEST(PosixFileSystemTest, RefusesWhatIsNoRegularFile) {
   ExpectFails(place.files().Create(link), ErrorKind::kAlreadyExists, link);
   EXPECT_EQ(place.files().Type(fifo), FileType::kOther);
   EXPECT_EQ(place.files().Type(link), FileType::kOther);
+  EXPECT_EQ(place.files().Status(link)->type, FileType::kOther);
+  const fs::path folder = place.root() / "folder";
+  fs::create_directory_symlink("/etc", folder);
+  ExpectFails(place.files().List(folder), ErrorKind::kIo, folder);
 }
 
 TEST(PosixFileSystemTest, ShortenedFileIsTruncated) {

@@ -113,6 +113,14 @@ int RemoveNode(const MemoryTree& tree, const fs::path& path) {
   return 0;
 }
 
+uint64_t CountLinks(const MemoryNode& directory, const NodePtr& node) {
+  uint64_t links = 0;
+  for (const auto& [name, child] : directory.entries) {
+    links += child == node ? 1 : CountLinks(*child, node);
+  }
+  return links;
+}
+
 void CutPower(MemoryNode& node) {
   node.content.resize(node.durable_size);
   node.entries = node.durable_entries;
@@ -164,6 +172,15 @@ Result<FileType> MemoryFileSystem::Type(const fs::path& path) {
   const OrErrno<NodePtr> node = FindNode(*tree_, path);
   if (!node) return FileType::kNone;
   return (*node)->is_directory ? FileType::kDirectory : FileType::kFile;
+}
+
+Result<FileStatus> MemoryFileSystem::Status(const fs::path& path) {
+  const std::lock_guard lock(tree_->mutex);
+  const OrErrno<NodePtr> node = FindNode(*tree_, path);
+  if (!node) return SystemFail(node.error(), "look at", path);
+  return FileStatus{(*node)->is_directory ? FileType::kDirectory : FileType::kFile,
+                    (*node)->content.size(), reinterpret_cast<uint64_t>(node->get()),
+                    CountLinks(*tree_->root, *node), (*node)->created};
 }
 
 Result<std::vector<std::string>> MemoryFileSystem::List(const fs::path& path) {

@@ -1,6 +1,7 @@
 // The nodes of a MemoryFileSystem and handles on its files.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@ struct MemoryNode {
   using Entries = std::map<std::string, std::shared_ptr<MemoryNode>>;
 
   bool is_directory = false;
+  std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
   // Of a file. It only grows, so what is durable is a prefix.
   std::vector<std::byte> content;
   size_t durable_size = 0;

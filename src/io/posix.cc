@@ -60,9 +60,21 @@ class Posix final : public FileSystem {
     return SystemFail(errno, "look at", path);
   }
 
+  Result<FileStatus> Status(const fs::path& path) override {
+    struct stat status;
+    if (lstat(path.c_str(), &status) != 0) return SystemFail(errno, "look at", path);
+    const auto since_epoch = std::chrono::seconds(status.st_ctim.tv_sec) +
+                             std::chrono::nanoseconds(status.st_ctim.tv_nsec);
+    return FileStatus{TypeOf(status.st_mode), static_cast<uint64_t>(status.st_size), status.st_ino,
+                      status.st_nlink, std::chrono::system_clock::time_point(since_epoch)};
+  }
+
   Result<std::vector<std::string>> List(const fs::path& path) override {
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(path.c_str()), closedir);
+    UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (fd.get() < 0) return SystemFail(errno, "list", path);
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(fdopendir(fd.get()), closedir);
     if (!directory) return SystemFail(errno, "list", path);
+    fd.Release();
     std::vector<std::string> names;
     errno = 0;
     while (const dirent* entry = readdir(directory.get())) {

@@ -109,4 +109,18 @@ void InferRoles(std::span<TensorInfo> tensors) {
   }
 }
 
+bool IsOptimizerState(const TensorInfo& info) {
+  switch (*info.role) {
+    case Role::kMaster:
+    case Role::kExpAvg:
+    case Role::kExpAvgSq:
+      return true;
+    case Role::kWeight:
+      return false;
+    case Role::kOther:
+      return IsOneOf(Split(info.name).front(), kOptimizerPrefixes);
+  }
+  return false;
+}
+
 }  // namespace bitsnap

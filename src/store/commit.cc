@@ -58,6 +58,7 @@ Result<PendingFile> PendingFile::Create(const StoreLocation& store, const SaveOp
     return tl::make_unexpected(std::move(made).error());
   }
   pending.made_folder_ = made.has_value();
+  BITSNAP_TRY(CheckFolder(store, pending.folder_));
   pending.RemoveStale();
   BITSNAP_ASSIGN(pending.file_, store.file_system->Create(pending.temporary_));
   return pending;
@@ -71,9 +72,9 @@ PendingFile::~PendingFile() {
   if (made_folder_) (void)store_.file_system->Remove(folder_);
 }
 
-Result<void> PendingFile::LinkBase(uint64_t base_step) {
-  base_link_ = BaseLinkName(id_, base_step);
-  const auto base = store_.StepFolder(base_step) / RankFileName(id_);
+Result<void> PendingFile::LinkBase(const BaseReference& reference) {
+  base_link_ = BaseLinkName(id_, reference.step);
+  const auto base = store_.StepFolder(reference.step) / RankFileName(id_);
   const auto link = folder_ / base_link_;
   Result<void> linked = store_.file_system->Link(base, link);
   if (!linked && linked.error().kind == ErrorKind::kAlreadyExists) {
@@ -82,7 +83,9 @@ Result<void> PendingFile::LinkBase(uint64_t base_step) {
     linked = store_.file_system->Link(base, link);
   }
   made_base_link_ = linked.has_value();
-  return linked;
+  BITSNAP_TRY(linked);
+  // Another process may have replaced or thinned the base since it was opened.
+  return OpenBaseAt(store_, link, reference).map([](const SnapshotReader&) {});
 }
 
 Result<void> PendingFile::Commit() {

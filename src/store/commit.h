@@ -29,8 +29,8 @@ class PendingFile {
   // Where the rank file's bytes go.
   WritableFile* file() const { return file_.get(); }
 
-  // Puts a hard link to the base beside the file.
-  Result<void> LinkBase(uint64_t base_step);
+  // Puts a hard link to the base beside the file; kMissingBase when the base has been replaced.
+  Result<void> LinkBase(const BaseReference& base);
 
   // Syncs, renames into place and syncs the folders: when it returns, the file survives a power
   // cut. Afterwards points LATEST at the newest whole step.

@@ -1,6 +1,6 @@
 #include "store/latest.h"
 
-#include "base/try.h"
+#include "store/replace.h"
 
 namespace bitsnap {
 namespace {
@@ -20,22 +20,18 @@ bool HasNewerWholeStep(const StoreLocation& store, uint64_t step) {
   return false;
 }
 
-Result<void> Replace(const StoreLocation& store, std::string_view content) {
-  FileSystem& fs = *store.file_system;
-  const auto temporary = store.directory / TemporaryName(kLatestFileName);
-  BITSNAP_ASSIGN(auto file, fs.Create(temporary));
-  BITSNAP_TRY(file->Append(AsBytes(content)));
-  BITSNAP_TRY(file->Sync());
-  BITSNAP_TRY(file->Close());
-  BITSNAP_TRY(fs.Rename(temporary, store.directory / kLatestFileName));
-  return fs.SyncDirectory(store.directory);
-}
-
 }  // namespace
 
 void UpdateLatest(const StoreLocation& store, uint64_t step, uint32_t world_size) {
   if (!IsWhole(store, step, world_size) || HasNewerWholeStep(store, step)) return;
-  (void)Replace(store, StepFolderName(step) + "\n");
+  (void)WriteLatest(store, step);
 }
+
+Result<void> WriteLatest(const StoreLocation& store, uint64_t step) {
+  return ReplaceFile(*store.file_system, store.directory / kLatestFileName,
+                     [&](WritableFile& file) { return file.Append(AsBytes(LatestContent(step))); });
+}
+
+std::string LatestContent(uint64_t step) { return StepFolderName(step) + "\n"; }
 
 }  // namespace bitsnap

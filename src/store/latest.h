@@ -9,4 +9,9 @@ namespace bitsnap {
 // that. Never fails: LATEST is a convenience, and what was saved is saved.
 void UpdateLatest(const StoreLocation& store, uint64_t step, uint32_t world_size);
 
+Result<void> WriteLatest(const StoreLocation& store, uint64_t step);
+
+// What it holds when `step` is the newest whole one.
+std::string LatestContent(uint64_t step);
+
 }  // namespace bitsnap

@@ -56,6 +56,17 @@ std::optional<RankFileId> ParseRankFileName(std::string_view name) {
   return id;
 }
 
+std::optional<BaseLinkId> ParseBaseLinkName(std::string_view name) {
+  constexpr std::string_view kMark = ".base-";
+  const size_t mark = name.find(kMark);
+  if (mark == std::string_view::npos) return std::nullopt;
+  const auto delta = ParseRankFileName(std::string(name.substr(0, mark)) + ".bsnap");
+  std::string_view rest = name.substr(mark + kMark.size());
+  const auto base_step = TakeNumber<uint64_t>(rest);
+  if (!delta || !base_step || BaseLinkName(*delta, *base_step) != name) return std::nullopt;
+  return BaseLinkId{*delta, *base_step};
+}
+
 std::string BaseLinkName(const RankFileId& id, uint64_t base_step) {
   return fmt::format("{}.base-{:08}.bsnap", RankStem(id), base_step);
 }
@@ -67,6 +78,20 @@ bool IsBaseLinkOf(std::string_view name, const RankFileId& id) {
 std::string TemporaryName(std::string_view name) {
   static std::atomic<uint64_t> counter = 0;
   return fmt::format(".{}.tmp-{}-{}", name, getpid(), counter++);
+}
+
+std::optional<std::string_view> TargetOfTemporary(std::string_view temporary) {
+  constexpr std::string_view kMark = ".tmp-";
+  const size_t mark = temporary.rfind(kMark);
+  if (!temporary.starts_with('.') || mark == std::string_view::npos || mark == 0) {
+    return std::nullopt;
+  }
+  std::string_view rest = temporary.substr(mark + kMark.size());
+  if (!TakeNumber<uint64_t>(rest) || !TakePrefix(rest, "-") || !TakeNumber<uint64_t>(rest) ||
+      !rest.empty()) {
+    return std::nullopt;
+  }
+  return temporary.substr(1, mark - 1);
 }
 
 bool IsTemporaryOf(std::string_view temporary, std::string_view name) {

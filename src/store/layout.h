@@ -25,12 +25,20 @@ std::optional<RankFileId> ParseRankFileName(std::string_view name);
 
 // "rank-00000-of-00008.base-00000500.bsnap": the hard link to the base of a delta.
 std::string BaseLinkName(const RankFileId& id, uint64_t base_step);
+
+struct BaseLinkId {
+  RankFileId delta;
+  uint64_t base_step = 0;
+};
+std::optional<BaseLinkId> ParseBaseLinkName(std::string_view name);
 // Whether `name` is a base link of rank file `id`, whatever the base's step.
 bool IsBaseLinkOf(std::string_view name, const RankFileId& id);
 
 // ".<name>.tmp-<process>-<number>": what will be renamed to `name`. Different in every call.
 std::string TemporaryName(std::string_view name);
 bool IsTemporaryOf(std::string_view temporary, std::string_view name);
+// The <name> of a temporary's name; a view into it.
+std::optional<std::string_view> TargetOfTemporary(std::string_view temporary);
 
 // Names the newest whole step, for people and scripts; BitSnap itself never reads it.
 inline constexpr std::string_view kLatestFileName = "LATEST";

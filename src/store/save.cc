@@ -47,7 +47,7 @@ SnapshotIndex MakeIndex(const SaveOptions& options, const SavePlan& plan,
 Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& options,
                             const SaveInput& input, const SavePlan& plan, SaveReport& report) {
   BITSNAP_ASSIGN(PendingFile pending, PendingFile::Create(store, options));
-  if (plan.base) BITSNAP_TRY(pending.LinkBase(plan.base_step));
+  if (plan.base) BITSNAP_TRY(pending.LinkBase({plan.base_step, plan.base->index_hash()}));
   const SnapshotHeader header{options.step, options.rank, options.world_size, options.save_id};
   BITSNAP_ASSIGN(SnapshotWriter writer, SnapshotWriter::Start(pending.file(), header));
   BITSNAP_ASSIGN(auto records,

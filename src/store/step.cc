@@ -25,18 +25,10 @@ Result<void> CheckHeader(const SnapshotReader& file, uint64_t step, const RankFi
                   file.path().string(), header.rank, header.world_size, header.step));
 }
 
-// A file that may be the base that `reference` names; its hash decides.
-Result<SnapshotReader> OpenBaseAt(const StoreLocation& store, const fs::path& path,
-                                  const BaseReference& reference) {
-  BITSNAP_ASSIGN(auto file, store.file_system->Open(path));
-  BITSNAP_ASSIGN(SnapshotReader base, SnapshotReader::Open(std::move(file)));
-  if (base.index_hash() != reference.index_hash) {
-    return Fail(ErrorKind::kMissingBase,
-                fmt::format("{}: replaced by another snapshot, whose hash "
-                            "is {} instead of {}",
-                            path.string(), ToHex(base.index_hash()), ToHex(reference.index_hash)));
-  }
-  return base;
+// Whether a base that fails to open with this error is gone or replaced for good.
+bool IsLost(ErrorKind kind) {
+  return kind == ErrorKind::kNotFound || kind == ErrorKind::kMissingBase ||
+         kind == ErrorKind::kCorrupt || kind == ErrorKind::kTruncated;
 }
 
 Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader& delta,
@@ -46,8 +38,10 @@ Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader
   Result<SnapshotReader> base = OpenBaseAt(store, beside, reference);
   if (base) return base;
   const fs::path own = store.StepFolder(reference.step) / RankFileName(id);
-  if (Result<SnapshotReader> other = OpenBaseAt(store, own, reference)) return other;
-  return Fail(ErrorKind::kMissingBase,
+  Result<SnapshotReader> other = OpenBaseAt(store, own, reference);
+  if (other) return other;
+  const Error& lasting = IsLost(base.error().kind) ? other.error() : base.error();
+  return Fail(IsLost(lasting.kind) ? ErrorKind::kMissingBase : lasting.kind,
               fmt::format("{}: cannot be read without its base, step {}: {}; put the base back or "
                           "restore an older step",
                           delta.path().string(), reference.step, base.error().message));
@@ -59,7 +53,10 @@ Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step, con
   for (const TensorRecord& tensor : opened.file.index().tensors) {
     summary.raw_bytes += RawBytes(tensor);
   }
-  if (opened.file.index().base) summary.base_step = opened.file.index().base->step;
+  if (opened.base) {
+    summary.base_step = opened.file.index().base->step;
+    summary.base_is_beside = opened.base->path().parent_path() == opened.file.path().parent_path();
+  }
   return summary;
 }
 
@@ -114,7 +111,17 @@ Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store) {
   return steps;
 }
 
+Result<void> CheckFolder(const StoreLocation& store, const fs::path& folder) {
+  BITSNAP_ASSIGN(const FileType type, store.file_system->Type(folder));
+  if (type == FileType::kDirectory || type == FileType::kNone) return {};
+  return Fail(ErrorKind::kIo,
+              fmt::format("{}: not a directory but a symbolic link or a file, which has no place "
+                          "in a store; remove it",
+                          folder.string()));
+}
+
 Result<std::vector<RankFileId>> ListRankFiles(const StoreLocation& store, uint64_t step) {
+  BITSNAP_TRY(CheckFolder(store, store.StepFolder(step)));
   BITSNAP_ASSIGN(const auto names, store.file_system->List(store.StepFolder(step)));
   std::vector<RankFileId> ids;
   for (const std::string& name : names) {
@@ -126,10 +133,25 @@ Result<std::vector<RankFileId>> ListRankFiles(const StoreLocation& store, uint64
 
 Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
                                     const RankFileId& id) {
+  BITSNAP_TRY(CheckFolder(store, store.StepFolder(step)));
   BITSNAP_ASSIGN(auto file, store.file_system->Open(store.StepFolder(step) / RankFileName(id)));
   BITSNAP_ASSIGN(SnapshotReader reader, SnapshotReader::Open(std::move(file)));
   BITSNAP_TRY(CheckHeader(reader, step, id));
   return reader;
+}
+
+Result<SnapshotReader> OpenBaseAt(const StoreLocation& store, const fs::path& path,
+                                  const BaseReference& reference) {
+  BITSNAP_TRY(CheckFolder(store, path.parent_path()));
+  BITSNAP_ASSIGN(auto file, store.file_system->Open(path));
+  BITSNAP_ASSIGN(SnapshotReader base, SnapshotReader::Open(std::move(file)));
+  if (base.index_hash() != reference.index_hash) {
+    return Fail(ErrorKind::kMissingBase,
+                fmt::format("{}: replaced by another snapshot, whose hash "
+                            "is {} instead of {}",
+                            path.string(), ToHex(base.index_hash()), ToHex(reference.index_hash)));
+  }
+  return base;
 }
 
 Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const RankFileId& id) {

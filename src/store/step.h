@@ -37,6 +37,9 @@ Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store);
 // The rank files in a step's folder, by name alone, in order. kNotFound when there is no folder.
 Result<std::vector<RankFileId>> ListRankFiles(const StoreLocation& store, uint64_t step);
 
+// kIo when there is something else than a directory, such as a symlink that leads out of the store.
+Result<void> CheckFolder(const StoreLocation& store, const std::filesystem::path& folder);
+
 // Opens one rank file without its base and checks that it says the same as its name.
 Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
                                     const RankFileId& id);
@@ -45,11 +48,16 @@ Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
 // step. kMissingBase when neither is there or has the hash that the delta names.
 Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const RankFileId& id);
 
+// Opens the file that may be the base that `reference` names; kMissingBase when its hash says no.
+Result<SnapshotReader> OpenBaseAt(const StoreLocation& store, const std::filesystem::path& path,
+                                  const BaseReference& reference);
+
 struct RankFileSummary {
   SnapshotHeader header;
   uint64_t bytes = 0;      // of the file
   uint64_t raw_bytes = 0;  // of its tensors
   std::optional<uint64_t> base_step;
+  bool base_is_beside = false;  // the base's hard link is there, so that its own step may go
 };
 
 struct StepSurvey {

@@ -23,6 +23,15 @@ Result<void> CreateDirectories(FileSystem& file_system, const fs::path& path) {
   return {};
 }
 
+// People put stores behind symlinks, so the way to the store may have some: it is resolved once,
+// here. Nothing in a store may be one.
+fs::path FollowLinks(const fs::path& directory) {
+  std::error_code failed;
+  if (!fs::is_symlink(directory, failed)) return directory;
+  const fs::path followed = fs::canonical(directory, failed);
+  return failed ? directory : followed;
+}
+
 // Whether a step that fails with this error may be passed over for an older one.
 bool IsTheStepsFault(ErrorKind kind) {
   switch (kind) {
@@ -58,7 +67,7 @@ Store::Store(fs::path directory, FileSystem* file_system)
     : directory_(std::move(directory)), file_system_(file_system) {}
 
 Result<Store> Store::Open(const fs::path& directory, FileSystem* file_system) {
-  if (file_system == nullptr) file_system = &PosixFileSystem();
+  if (file_system == nullptr) return Open(FollowLinks(directory), &PosixFileSystem());
   BITSNAP_ASSIGN(const FileType type, file_system->Type(directory));
   switch (type) {
     case FileType::kDirectory:
@@ -72,7 +81,7 @@ Result<Store> Store::Open(const fs::path& directory, FileSystem* file_system) {
 }
 
 Result<Store> Store::OpenOrCreate(const fs::path& directory, FileSystem* file_system) {
-  if (file_system == nullptr) file_system = &PosixFileSystem();
+  if (file_system == nullptr) return OpenOrCreate(FollowLinks(directory), &PosixFileSystem());
   BITSNAP_TRY(CreateDirectories(*file_system, directory));
   return Open(directory, file_system);
 }

@@ -1,0 +1,184 @@
+#include "store/prune_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/try.h"
+#include "store/thin.h"
+
+namespace bitsnap {
+namespace {
+
+Result<void> CheckPolicy(const RetentionPolicy& policy) {
+  if (!policy.keep_last && !policy.keep_every && !policy.drop_optimizer_older_than) {
+    return Fail(ErrorKind::kInvalidArgument,
+                "nothing said about what to keep; give keep-last, keep-every or "
+                "drop-optimizer-older-than");
+  }
+  if (policy.keep_last == 0u || policy.keep_every == 0u) {
+    return Fail(ErrorKind::kInvalidArgument,
+                "keep-last and keep-every must be at least 1; leave out what is not wanted");
+  }
+  return {};
+}
+
+class Planner {
+ public:
+  Planner(const StoreLocation& store, const RetentionPolicy& policy)
+      : store_(store), policy_(policy), tally_(store.file_system) {}
+
+  Result<PrunePlan> Plan() {
+    BITSNAP_ASSIGN(const std::vector<uint64_t> steps, ListSteps(store_));
+    for (const uint64_t step : steps) {
+      surveys_.emplace(step, SurveyStep(store_, step));
+      if (!surveys_.at(step).problem) whole_.push_back(step);
+    }
+    if (whole_.empty()) return std::move(plan_);
+    ChooseKept();
+    BITSNAP_TRY(PlanRemovals());
+    BITSNAP_TRY(PlanThinnings());
+    for (const uint64_t step : whole_) {
+      if (stays_.contains(step)) plan_.report.kept.push_back(step);
+    }
+    for (const auto* list : {&plan_.report.removed, &plan_.report.thinned}) {
+      for (const PrunedStep& pruned : *list) plan_.report.bytes += pruned.bytes;
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  // Fills stays_ with all steps but those that may go.
+  void ChooseKept() {
+    const bool keep_all = !policy_.keep_last && !policy_.keep_every;
+    const uint64_t last = std::max<uint64_t>(policy_.keep_last.value_or(1), 1);
+    for (size_t i = 0; i < whole_.size(); ++i) {
+      const bool is_last = whole_.size() - i <= last;
+      const bool is_one_of_every = policy_.keep_every && whole_[i] % *policy_.keep_every == 0;
+      if (keep_all || is_last || is_one_of_every) stays_.insert(whole_[i]);
+    }
+    for (const auto& [step, survey] : surveys_) {
+      if (survey.problem) stays_.insert(step);  // Repair's business
+    }
+  }
+
+  // The first step among those that stay of which a file leans on `step`. With `needed` only files
+  // that have no link of their own to the base.
+  std::optional<uint64_t> Leaning(uint64_t base_step, bool needed) const {
+    for (const uint64_t step : stays_) {
+      for (const auto& [id, file] : surveys_.at(step).files) {
+        if (file && file->base_step == base_step && !(needed && file->base_is_beside)) return step;
+      }
+    }
+    return std::nullopt;
+  }
+
+  void LeaveAlone(uint64_t step, std::string why) {
+    stays_.insert(step);
+    plan_.report.left_alone.push_back({step, std::move(why)});
+  }
+
+  Result<void> PlanRemovals() {
+    std::vector<RemovalPlan> going;
+    for (const uint64_t step : whole_) {
+      if (stays_.contains(step)) continue;
+      BITSNAP_ASSIGN(FolderContents contents, ListFolder(store_, step));
+      if (contents.foreign) {
+        LeaveAlone(step, fmt::format("its folder also holds {}, which is not BitSnap's; move that "
+                                     "away to have the step removed",
+                                     *contents.foreign));
+      } else {
+        going.push_back({step, std::move(contents)});
+      }
+    }
+    // Again when one was: another rank of that step may lean on a third.
+    while (std::erase_if(going, [&](const RemovalPlan& removal) { return IsNeeded(removal.step); }))
+      continue;
+    std::ranges::stable_partition(
+        going, [](const RemovalPlan& removal) { return !removal.contents.base_links.empty(); });
+    for (const RemovalPlan& removal : going) BITSNAP_TRY(CountRemoval(removal));
+    plan_.removals = std::move(going);
+    return {};
+  }
+
+  // Leaves the step alone if a file that stays has no link of its own to its base there.
+  bool IsNeeded(uint64_t step) {
+    const std::optional<uint64_t> leaning = Leaning(step, /*needed=*/true);
+    if (!leaning) return false;
+    LeaveAlone(step, fmt::format("step {} leans on it and has no hard link to it", *leaning));
+    return true;
+  }
+
+  Result<void> CountRemoval(const RemovalPlan& removal) {
+    const uint64_t before = tally_.bytes();
+    for (const std::string& name : removal.contents.All()) {
+      BITSNAP_TRY(tally_.Remove(store_.StepFolder(removal.step) / name));
+    }
+    plan_.report.removed.push_back({removal.step, tally_.bytes() - before});
+    return {};
+  }
+
+  Result<void> PlanThinnings() {
+    if (!policy_.drop_optimizer_older_than) return {};
+    for (const uint64_t step : whole_) {
+      const uint64_t age = whole_.back() - step;
+      if (age > *policy_.drop_optimizer_older_than && stays_.contains(step)) {
+        BITSNAP_TRY(PlanThinning(step));
+      }
+    }
+    return {};
+  }
+
+  Result<void> PlanThinning(uint64_t step) {
+    ThinningPlan thinning{step, {}};
+    std::vector<std::filesystem::path> links;  // to bases that will not be needed
+    uint64_t bytes = 0;
+    bool has_other_links = false;
+    for (const auto& [id, summary] : surveys_.at(step).files) {
+      if (!summary) continue;
+      BITSNAP_ASSIGN(const SnapshotReader file, OpenRankFile(store_, step, id));
+      const auto kept = WithoutOptimizer(file.index());
+      if (!kept) continue;
+      thinning.files.push_back(id);
+      bytes += DroppedBytes(file.index(), *kept);
+      if (summary->base_is_beside && !NeedsBase(file.index(), *kept)) {
+        links.push_back(store_.StepFolder(step) / BaseLinkName(id, *summary->base_step));
+      }
+      BITSNAP_ASSIGN(const uint64_t names, tally_.LinksLeft(file.path()));
+      has_other_links |= names > 1;
+    }
+    if (thinning.files.empty()) return {};
+    if (const auto leaning = Leaning(step, /*needed=*/false)) {
+      LeaveAlone(step, fmt::format("keeps its optimizer state: step {} leans on it", *leaning));
+    } else if (has_other_links) {
+      LeaveAlone(step,
+                 "keeps its optimizer state: a file of it has another hard link, so that "
+                 "dropping would give nothing back");
+    } else {
+      const uint64_t before = tally_.bytes();
+      for (const auto& link : links) BITSNAP_TRY(tally_.Remove(link));
+      plan_.report.thinned.push_back({step, bytes + tally_.bytes() - before});
+      plan_.thinnings.push_back(std::move(thinning));
+    }
+    return {};
+  }
+
+  const StoreLocation& store_;
+  const RetentionPolicy& policy_;
+  SpaceTally tally_;
+  std::map<uint64_t, StepSurvey> surveys_;
+  std::vector<uint64_t> whole_;  // oldest first
+  std::set<uint64_t> stays_;
+  PrunePlan plan_;
+};
+
+}  // namespace
+
+Result<PrunePlan> PlanPrune(const StoreLocation& store, const RetentionPolicy& policy) {
+  BITSNAP_TRY(CheckPolicy(policy));
+  return Planner(store, policy).Plan();
+}
+
+}  // namespace bitsnap
