@@ -5,9 +5,11 @@ import shutil
 
 import pytest
 
+from test_cli_errors import mounted
+
 from command import bitsnap, bitsnap_json, files_of, rank_file, read_safetensors, write_safetensors
 
-USAGE = 2
+USAGE, IO = 2, 3
 
 
 def state(step):
@@ -129,3 +131,31 @@ def test_repair(store):
     assert told["bytes"] == 4 + rank_file(store, 10).stat().st_size and told["left"] == []
     assert bitsnap_json(*args, "--min-age", 0) == {**told, "dry_run": False}
     assert files_of(store) == {**sound, "LATEST": b"step-00000050\n"}
+
+
+def test_a_full_disk(tmp_path):
+    """Neither a save nor a rewrite that finds no room does harm, and pruning makes room."""
+    with mounted(tmp_path / "small", "size=700k") as disk:
+        store, file = disk / "store", tmp_path / "in"
+
+        def save(step, code=0):
+            write_safetensors(file, state(step))
+            return bitsnap("save", store, file, "--step", step, "--base", "none", code=code)
+
+        for step in (1, 2, 3):
+            save(step)
+        assert "step-00000004" in save(4, code=IO).stderr
+        fill = disk / "fill"
+        with open(fill, "wb", buffering=0) as hole:
+            while (free := shutil.disk_usage(disk).free) > 4096:
+                hole.write(bytes(free - 4096))
+        before = files_of(store)
+        dropped = bitsnap("prune", store, "--drop-optimizer-older-than", 0, code=IO)
+        assert "free some space" in dropped.stderr and files_of(store) == before
+        assert bitsnap("repair", store, "--min-age", 0).stdout == "nothing to repair\n"
+        fill.unlink()
+
+        assert bitsnap_json("prune", store, "--keep-last", 2)["kept"] == [2, 3]
+        save(4)
+        for step in (2, 3, 4):
+            assert restored(store, step, tmp_path) == state(step)
