@@ -35,6 +35,8 @@ struct SaveOptions {
   unsigned threads = 0;    // 0: one for each core this process may use
   bool overwrite = false;  // replace this rank's file of the step if it is there
   std::string metadata;    // opaque to BitSnap, given back by Snapshot::metadata()
+  // Rank 0 prunes the store by this as soon as its file is durable.
+  std::optional<RetentionPolicy> retention;
   Progress progress;
 };
 
@@ -51,6 +53,9 @@ struct SaveReport {
   std::string base_reason;            // why this base, or why none
   double seconds = 0;
   std::map<Role, RoleBytes> roles;  // coded blocks only; the index is in stored_bytes alone
+  std::optional<PruneReport> pruned;
+  // Why pruning failed: what was saved is saved all the same.
+  std::optional<Error> prune_error;
 };
 
 struct StoredTensor {

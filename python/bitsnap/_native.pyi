@@ -46,12 +46,16 @@ class Store:
         threads: int = 0,
         overwrite: bool = False,
         metadata: bytes = b"",
+        keep_last: int | None = None,
+        keep_every: int | None = None,
+        drop_optimizer_older_than: int | None = None,
         progress: Progress | None = None,
     ) -> SaveReport:
         """Write one rank's part of a step and commit it, or leave the store as it was.
 
         `base` is "auto", "none" or a step. `save_id` is the same for all ranks of one save and
-        different for each try. Ctrl-C stops the save cleanly.
+        different for each try. Rank 0 then prunes as prune() does. Ctrl-C stops the save
+        cleanly.
         """
     def open_step(self, step: int, rank: int = 0) -> Snapshot:
         """Open one rank of one whole step."""
@@ -141,6 +145,9 @@ class Saver:
         threads: int = 0,
         overwrite: bool = False,
         metadata: bytes = b"",
+        keep_last: int | None = None,
+        keep_every: int | None = None,
+        drop_optimizer_older_than: int | None = None,
     ) -> SaveTicket:
         """Copy the tensors and queue them; they may be changed once this returns."""
     def wait(self) -> None:

@@ -45,6 +45,9 @@ class SaveReport:
     base_reason: str
     seconds: float
     roles: dict[str, RoleBytes]
+    pruned: PruneReport | None = None
+    # Why pruning failed: what was saved is saved all the same.
+    prune_error: BitSnapError | None = None
 
 
 @dataclass(frozen=True)

@@ -25,4 +25,10 @@ BaseChoice ToBase(const Base& base) {
          "unknown base '" + text + "'; use \"auto\", \"none\" or the number of a step"});
 }
 
+std::optional<RetentionPolicy> ToRetention(const Rule& keep_last, const Rule& keep_every,
+                                           const Rule& drop_optimizer_older_than) {
+  if (!keep_last && !keep_every && !drop_optimizer_older_than) return std::nullopt;
+  return RetentionPolicy{keep_last, keep_every, drop_optimizer_older_than};
+}
+
 }  // namespace bitsnap::python

@@ -27,7 +27,9 @@ nb::object ToRecord(const SaveReport& report) {
   return Class("SaveReport")(
       "ratio"_a = ratio, "step"_a = report.step, "raw_bytes"_a = report.raw_bytes,
       "stored_bytes"_a = report.stored_bytes, "base_step"_a = report.base_step,
-      "base_reason"_a = report.base_reason, "seconds"_a = report.seconds, "roles"_a = roles);
+      "base_reason"_a = report.base_reason, "seconds"_a = report.seconds, "roles"_a = roles,
+      "pruned"_a = report.pruned ? ToRecord(*report.pruned) : nb::none(),
+      "prune_error"_a = report.prune_error ? ToException(*report.prune_error) : nb::none());
 }
 
 nb::object ToRecord(const StoredTensor& tensor) {

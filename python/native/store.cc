@@ -29,7 +29,8 @@ void Init(Store* self, const std::filesystem::path& path, bool create) {
 nb::object Save(Store& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
                 uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
                 unsigned threads, bool overwrite, const nb::bytes& metadata,
-                const nb::object& progress) {
+                const Rule& keep_last, const Rule& keep_every,
+                const Rule& drop_optimizer_older_than, const nb::object& progress) {
   const TensorArguments arguments(tensors);
   SaveOptions options{.step = step,
                       .rank = rank,
@@ -40,6 +41,8 @@ nb::object Save(Store& self, const nb::iterable& tensors, uint64_t step, uint32_
                       .threads = threads,
                       .overwrite = overwrite,
                       .metadata = std::string(metadata.c_str(), metadata.size()),
+                      .retention =
+                          ToRetention(keep_last, keep_every, drop_optimizer_older_than),
                       .progress = {}};
   return ToRecord(RunWatched(progress, [&](const Progress& advance) {
     options.progress = advance;
@@ -100,8 +103,8 @@ nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned thre
       progress, [&](const Progress& advance) { return self.Verify(step, threads, advance); }));
 }
 
-nb::object Prune(Store& self, std::optional<uint64_t> keep_last, std::optional<uint64_t> keep_every,
-                 std::optional<uint64_t> drop_optimizer_older_than, bool dry_run) {
+nb::object Prune(Store& self, const Rule& keep_last, const Rule& keep_every,
+                 const Rule& drop_optimizer_older_than, bool dry_run) {
   auto report = [&] {
     nb::gil_scoped_release release;
     return self.Prune({keep_last, keep_every, drop_optimizer_older_than}, dry_run);
@@ -127,7 +130,9 @@ void BindStore(nb::module_& module) {
       .def_prop_ro("directory", &Store::directory)
       .def("save", &Save, "tensors"_a, "step"_a, nb::kw_only(), "rank"_a = 0, "world_size"_a = 1,
            "save_id"_a = 0, "profile"_a = "exact", "base"_a = "auto", "threads"_a = 0,
-           "overwrite"_a = false, "metadata"_a = nb::bytes(""), "progress"_a = nb::none(),
+           "overwrite"_a = false, "metadata"_a = nb::bytes(""), "keep_last"_a = nb::none(),
+           "keep_every"_a = nb::none(), "drop_optimizer_older_than"_a = nb::none(),
+           "progress"_a = nb::none(),
            "Write one rank's part of a step and commit it, or leave the store as it was.")
       .def(
           "open_step",

@@ -43,7 +43,8 @@ Result<void> RemoveStep(const StoreLocation& store, uint64_t step, const FolderC
   FileSystem& file_system = *store.file_system;
   const fs::path folder = store.StepFolder(step);
   BITSNAP_TRY(RemoveAll(file_system, folder, contents.rank_files));
-  BITSNAP_TRY(file_system.SyncDirectory(folder));
+  const Result<void> synced = file_system.SyncDirectory(folder);
+  if (!synced && synced.error().kind != ErrorKind::kNotFound) return synced;
   BITSNAP_TRY(RemoveAll(file_system, folder, contents.base_links));
   BITSNAP_TRY(RemoveAll(file_system, folder, contents.temporaries));
   return RemoveIfThere(file_system, folder);
@@ -56,8 +57,10 @@ Result<void> RemoveIfThere(FileSystem& file_system, const fs::path& path) {
 }
 
 Result<void> SpaceTally::Remove(const fs::path& path) {
-  BITSNAP_ASSIGN(const FileStatus status, file_system_->Status(path));
-  if (++removed_[status.id] == status.links) bytes_ += status.bytes;
+  const Result<FileStatus> status = file_system_->Status(path);
+  if (!status && status.error().kind == ErrorKind::kNotFound) return {};
+  if (!status) return tl::make_unexpected(status.error());
+  if (++removed_[status->id] == status->links) bytes_ += status->bytes;
   return {};
 }
 

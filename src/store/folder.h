@@ -35,7 +35,7 @@ class SpaceTally {
  public:
   explicit SpaceTally(FileSystem* file_system) : file_system_(file_system) {}
 
-  // Counts `path` as removed. Must be called before it is.
+  // Counts `path` as removed, if it is there. Must be called before it is.
   Result<void> Remove(const std::filesystem::path& path);
   // How many names a file has besides those counted as removed.
   Result<uint64_t> LinksLeft(const std::filesystem::path& path) const;

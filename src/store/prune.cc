@@ -25,7 +25,12 @@ Result<void> ThinStep(const StoreLocation& store, const ThinningPlan& plan) {
   return {};
 }
 
-// An old step with a damaged block is no reason to fail: it stays as it is.
+// An old step that is damaged, or gone meanwhile, is no reason to fail: it stays as it is.
+bool IsTheStepsFault(ErrorKind kind) {
+  return kind == ErrorKind::kCorrupt || kind == ErrorKind::kTruncated ||
+         kind == ErrorKind::kNotFound;
+}
+
 void ReportDamage(uint64_t step, std::string why, PruneReport& report) {
   std::erase_if(report.thinned, [&](const PrunedStep& thinned) {
     if (thinned.step == step) report.bytes -= thinned.bytes;
@@ -48,9 +53,7 @@ Result<PruneReport> Store::Prune(const RetentionPolicy& policy, bool dry_run) {
     Result<void> thinned = ThinStep(store, thinning);
     if (thinned) continue;
     Error& error = thinned.error();
-    if (error.kind != ErrorKind::kCorrupt && error.kind != ErrorKind::kTruncated) {
-      return tl::make_unexpected(std::move(error));
-    }
+    if (!IsTheStepsFault(error.kind)) return tl::make_unexpected(std::move(error));
     ReportDamage(thinning.step, std::move(error.message), plan.report);
   }
   return std::move(plan.report);

@@ -12,17 +12,10 @@
 namespace bitsnap {
 namespace {
 
-Result<void> CheckPolicy(const RetentionPolicy& policy) {
-  if (!policy.keep_last && !policy.keep_every && !policy.drop_optimizer_older_than) {
-    return Fail(ErrorKind::kInvalidArgument,
-                "nothing said about what to keep; give keep-last, keep-every or "
-                "drop-optimizer-older-than");
-  }
-  if (policy.keep_last == 0u || policy.keep_every == 0u) {
-    return Fail(ErrorKind::kInvalidArgument,
-                "keep-last and keep-every must be at least 1; leave out what is not wanted");
-  }
-  return {};
+// Another process may prune at the same time.
+template <class T>
+bool IsGone(const Result<T>& result) {
+  return !result && result.error().kind == ErrorKind::kNotFound;
 }
 
 class Planner {
@@ -84,13 +77,15 @@ class Planner {
     std::vector<RemovalPlan> going;
     for (const uint64_t step : whole_) {
       if (stays_.contains(step)) continue;
-      BITSNAP_ASSIGN(FolderContents contents, ListFolder(store_, step));
-      if (contents.foreign) {
+      Result<FolderContents> contents = ListFolder(store_, step);
+      if (IsGone(contents)) continue;
+      if (!contents) return tl::make_unexpected(std::move(contents).error());
+      if (contents->foreign) {
         LeaveAlone(step, fmt::format("its folder also holds {}, which is not BitSnap's; move that "
                                      "away to have the step removed",
-                                     *contents.foreign));
+                                     *contents->foreign));
       } else {
-        going.push_back({step, std::move(contents)});
+        going.push_back({step, std::move(*contents)});
       }
     }
     // Again when one was: another rank of that step may lean on a third.
@@ -125,7 +120,8 @@ class Planner {
     for (const uint64_t step : whole_) {
       const uint64_t age = whole_.back() - step;
       if (age > *policy_.drop_optimizer_older_than && stays_.contains(step)) {
-        BITSNAP_TRY(PlanThinning(step));
+        const Result<void> planned = PlanThinning(step);
+        if (!planned && !IsGone(planned)) return planned;
       }
     }
     return {};
@@ -175,6 +171,19 @@ class Planner {
 };
 
 }  // namespace
+
+Result<void> CheckPolicy(const RetentionPolicy& policy) {
+  if (!policy.keep_last && !policy.keep_every && !policy.drop_optimizer_older_than) {
+    return Fail(ErrorKind::kInvalidArgument,
+                "nothing said about what to keep; give keep-last, keep-every or "
+                "drop-optimizer-older-than");
+  }
+  if (policy.keep_last == 0u || policy.keep_every == 0u) {
+    return Fail(ErrorKind::kInvalidArgument,
+                "keep-last and keep-every must be at least 1; leave out what is not wanted");
+  }
+  return {};
+}
 
 Result<PrunePlan> PlanPrune(const StoreLocation& store, const RetentionPolicy& policy) {
   BITSNAP_TRY(CheckPolicy(policy));

@@ -27,6 +27,9 @@ struct PrunePlan {
 };
 
 // kInvalidArgument for a policy that says nothing or has a zero in it.
+Result<void> CheckPolicy(const RetentionPolicy& policy);
+
+// CheckPolicy's errors too.
 Result<PrunePlan> PlanPrune(const StoreLocation& store, const RetentionPolicy& policy);
 
 }  // namespace bitsnap

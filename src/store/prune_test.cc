@@ -298,6 +298,22 @@ TEST_F(PruneTest, RefusesAPolicyThatSaysNothing) {
   EXPECT_TRUE(Prune({.keep_last = 1}).kept.empty());
 }
 
+TEST_F(PruneTest, ASaveThatIsDurablePrunesAsTold) {
+  const RetentionPolicy policy{.keep_last = 2};
+  for (uint64_t step : {10, 20, 30}) {
+    const auto report = Save(store_, State(step), {.step = step, .retention = policy});
+    ASSERT_TRUE(report) << report.error().message;
+    ASSERT_TRUE(report->pruned);
+    EXPECT_EQ(report->pruned->removed.size(), step == 30 ? 1u : 0u);
+  }
+  const SaveOptions other_rank{.step = 40, .rank = 1, .world_size = 2, .retention = policy};
+  EXPECT_FALSE(Save(store_, State(40), other_rank)->pruned);
+  EXPECT_EQ(store_.List()->size(), 3u);
+  const SaveOptions senseless{.step = 50, .retention = RetentionPolicy{.keep_last = 0}};
+  EXPECT_EQ(Save(store_, State(50), senseless).error().kind, ErrorKind::kInvalidArgument);
+  EXPECT_EQ(store_.List()->size(), 3u);
+}
+
 // Between choosing a base and linking to it, another process may thin or overwrite it.
 TEST_F(PruneTest, ALinkToAReplacedBaseIsNoticed) {
   SaveStep(1);

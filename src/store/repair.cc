@@ -71,12 +71,6 @@ class Repairer {
                        options_.min_age.count());
   }
 
-  Result<void> Count(const fs::path& path) {
-    Result<void> counted = tally_.Remove(path);
-    if (!counted && counted.error().kind != ErrorKind::kNotFound) return counted;
-    return {};
-  }
-
   Result<void> RepairStep(uint64_t step) {
     const StepSurvey& survey = surveys_.at(step);
     const Result<FolderContents> contents = ListFolder(store_, step);
@@ -133,7 +127,7 @@ class Repairer {
     }
     const uint64_t before = tally_.bytes();
     for (const std::string& name : contents.All()) {
-      BITSNAP_TRY(Count(store_.StepFolder(step) / name));
+      BITSNAP_TRY(tally_.Remove(store_.StepFolder(step) / name));
     }
     report_.repaired.push_back(
         {StepFolderName(step), tally_.bytes() - before, survey.problem->message});
@@ -183,7 +177,7 @@ class Repairer {
 
   Result<void> Remove(const std::string& path, const std::string& why) {
     const uint64_t before = tally_.bytes();
-    BITSNAP_TRY(Count(store_.directory / path));
+    BITSNAP_TRY(tally_.Remove(store_.directory / path));
     report_.repaired.push_back({path, tally_.bytes() - before, why});
     if (options_.dry_run) return {};
     return RemoveIfThere(*store_.file_system, store_.directory / path);

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/try.h"
 #include "store/commit.h"
+#include "store/prune_plan.h"
 #include "store/save_input.h"
 #include "store/save_plan.h"
 
@@ -59,10 +60,20 @@ Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& optio
   return pending.Commit();
 }
 
+void Retain(Store& store, const RetentionPolicy& policy, SaveReport& report) {
+  Result<PruneReport> pruned = store.Prune(policy);
+  if (pruned) {
+    report.pruned = *std::move(pruned);
+  } else {
+    report.prune_error = std::move(pruned).error();
+  }
+}
+
 }  // namespace
 
 Result<void> Store::Check(std::span<const TensorView> tensors, const SaveOptions& options) const {
   BITSNAP_TRY(CheckSaveInput(tensors, options));
+  if (options.retention) BITSNAP_TRY(CheckPolicy(*options.retention));
   return CheckStepIsFree({directory_, file_system_}, options);
 }
 
@@ -87,6 +98,7 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
 
   if (plan.base) report.base_step = plan.base_step;
   report.base_reason = plan.why;
+  if (options.retention && options.rank == 0) Retain(*this, *options.retention, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
