@@ -34,6 +34,10 @@ class Checkpointer:
         engine: str = "thread",
         max_memory: int | None = None,
         on_busy: str = "wait",
+        *,
+        keep_last: int | None = None,
+        keep_every: int | None = None,
+        drop_optimizer_older_than: int | None = None,
     ) -> None:
         """`threads` None means one for each core this process may use.
 
@@ -41,6 +45,10 @@ class Checkpointer:
         "sync", save() returns when all is on disk. Copies take at most `max_memory` bytes; None
         means twice the largest state saved so far. When earlier saves have not left enough,
         `on_busy` says what to do: "wait", "skip" the save, or "error" (raises Busy).
+
+        Each durable save then removes the steps that neither `keep_last` (how many of the newest)
+        nor `keep_every` (multiples of it) keeps, and drops the optimizer state of steps more than
+        `drop_optimizer_older_than` before the newest. Without any of them all steps stay.
         """
         if profile not in bitsnap.PROFILES:
             raise ValueError(f"unknown profile {profile!r}; use {', '.join(bitsnap.PROFILES)}")
@@ -52,6 +60,13 @@ class Checkpointer:
         self._profile = profile
         self._threads = threads or 0
         self._on_busy = on_busy
+        self._retention = {
+            "keep_last": keep_last,
+            "keep_every": keep_every,
+            "drop_optimizer_older_than": drop_optimizer_older_than,
+        }
+        if any(rule is not None for rule in self._retention.values()):
+            self.store.prune(**self._retention, dry_run=True)  # raises where it makes no sense
         self._engine = start_engine(engine, self.store, max_memory, on_busy)
 
     @property
@@ -101,6 +116,7 @@ class Checkpointer:
             "save_id": ranks.new_save_id(),
             "profile": self._profile,
             "threads": self._threads,
+            **self._retention,
         }
         outgoing = Outgoing()
         model_state = ModelState(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 import weakref
 from typing import Any, Protocol
 
@@ -53,9 +54,15 @@ class PendingSave:
     def result(self) -> SaveReport | None:
         """Waits, and returns what was saved: None if it was skipped. Raises why saving failed.
 
-        Ctrl-C ends the waiting; the save goes on.
+        Pruning that failed afterwards is a warning. Ctrl-C ends the waiting; the save goes on.
         """
-        return None if self.skipped else self._ticket.wait()
+        if self.skipped:
+            return None
+        report = self._ticket.wait()
+        if report.prune_error is not None:
+            message = f"bitsnap saved step {self.step} but could not prune: {report.prune_error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return report
 
     def wait(self) -> None:
         """Waits until it is durable. Raises why saving failed."""

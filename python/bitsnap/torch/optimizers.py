@@ -123,6 +123,12 @@ class OptimizerState:
         return encode(value, self._tensor_name(parameter, key), add)
 
     def plan(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> None:
+        if not self._is_there(incoming, stored):
+            incoming.problems.append(
+                f"{self._prefix}state: was dropped from this old step by pruning; restore a newer "
+                "step, or only the model"
+            )
+            return
         if not (self._has_model and stored["has_model"]):
             self._take_names(stored)
         problems = len(incoming.problems)
@@ -137,6 +143,12 @@ class OptimizerState:
                 _plan_value(incoming, encoded, group.get(key))
             for name in names:
                 self._plan_state(incoming, group, name, stored["state"].get(name, {}))
+
+    def _is_there(self, incoming: Incoming, stored: dict[str, Any]) -> bool:
+        encoded = [stored["state"], [group["options"] for group in stored["groups"]]]
+        names = [name for name, _ in tensor_references(encoded)]
+        names += self._master_names(stored["masters"])
+        return all(name in incoming.stored for name in names)
 
     def _zip_groups(self, stored: dict[str, Any]) -> Iterator[tuple[dict, dict, list[str]]]:
         return zip(self._optimizer.param_groups, stored["groups"], self._groups, strict=True)
