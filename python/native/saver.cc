@@ -33,22 +33,21 @@ void Init(Saver* self, const Store& store, uint64_t max_memory, const std::strin
 
 SaveTicket Save(Saver& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
                 uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
-                unsigned threads, bool overwrite, const nb::bytes& metadata,
-                const Rule& keep_last, const Rule& keep_every,
-                const Rule& drop_optimizer_older_than) {
+                unsigned threads, bool overwrite, const nb::bytes& metadata, const Rule& keep_last,
+                const Rule& keep_every, const Rule& drop_optimizer_older_than) {
   const TensorArguments arguments(tensors);
-  const SaveOptions options{.step = step,
-                            .rank = rank,
-                            .world_size = world_size,
-                            .save_id = save_id,
-                            .profile = ToProfile(profile),
-                            .base = ToBase(base),
-                            .threads = threads,
-                            .overwrite = overwrite,
-                            .metadata = std::string(metadata.c_str(), metadata.size()),
-                            .retention =
-                                ToRetention(keep_last, keep_every, drop_optimizer_older_than),
-                            .progress = {}};
+  const SaveOptions options{
+      .step = step,
+      .rank = rank,
+      .world_size = world_size,
+      .save_id = save_id,
+      .profile = ToProfile(profile),
+      .base = ToBase(base),
+      .threads = threads,
+      .overwrite = overwrite,
+      .metadata = std::string(metadata.c_str(), metadata.size()),
+      .retention = ToRetention(keep_last, keep_every, drop_optimizer_older_than),
+      .progress = {}};
   return RunStoppable(
       [&](std::stop_token stop) { return self.Save(arguments.views(), options, stop); });
 }
@@ -83,9 +82,8 @@ void BindSaver(nb::module_& module) {
            "Start the background thread.")
       .def("save", &Save, "tensors"_a, "step"_a, nb::kw_only(), "rank"_a = 0, "world_size"_a = 1,
            "save_id"_a = 0, "profile"_a = "exact", "base"_a = "auto", "threads"_a = 0,
-           "overwrite"_a = false, "metadata"_a = nb::bytes(""),
-           "keep_last"_a = nb::none(), "keep_every"_a = nb::none(),
-           "drop_optimizer_older_than"_a = nb::none(),
+           "overwrite"_a = false, "metadata"_a = nb::bytes(""), "keep_last"_a = nb::none(),
+           "keep_every"_a = nb::none(), "drop_optimizer_older_than"_a = nb::none(),
            "Copy the tensors and queue them; they may be changed once this returns.")
       .def(
           "wait",

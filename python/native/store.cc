@@ -28,9 +28,9 @@ void Init(Store* self, const std::filesystem::path& path, bool create) {
 
 nb::object Save(Store& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
                 uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
-                unsigned threads, bool overwrite, const nb::bytes& metadata,
-                const Rule& keep_last, const Rule& keep_every,
-                const Rule& drop_optimizer_older_than, const nb::object& progress) {
+                unsigned threads, bool overwrite, const nb::bytes& metadata, const Rule& keep_last,
+                const Rule& keep_every, const Rule& drop_optimizer_older_than,
+                const nb::object& progress) {
   const TensorArguments arguments(tensors);
   SaveOptions options{.step = step,
                       .rank = rank,
@@ -41,8 +41,7 @@ nb::object Save(Store& self, const nb::iterable& tensors, uint64_t step, uint32_
                       .threads = threads,
                       .overwrite = overwrite,
                       .metadata = std::string(metadata.c_str(), metadata.size()),
-                      .retention =
-                          ToRetention(keep_last, keep_every, drop_optimizer_older_than),
+                      .retention = ToRetention(keep_last, keep_every, drop_optimizer_older_than),
                       .progress = {}};
   return ToRecord(RunWatched(progress, [&](const Progress& advance) {
     options.progress = advance;
