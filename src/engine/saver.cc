@@ -21,9 +21,9 @@ namespace {
 
 // More do not copy faster on the machines measured; one alone may not reach the memory's speed.
 constexpr unsigned kMaxCopyThreads = 4;
-// Of 20 ranks, the training's threads having the 0th: enough to run in their pauses and not between
-// two threads that wait for each other.
-constexpr int kNiceness = 10;
+// A quarter of a core where the training competes for it, all of the machine in the training's
+// pauses, and seldom between two threads that wait for each other.
+constexpr int kNiceness = 5;
 
 // A copied state and what is to be done with it.
 struct Job {
@@ -205,7 +205,8 @@ class Saver::Impl {
 
   Result<void> Copy(std::span<const TensorView> tensors, Job& job) {
     const unsigned threads = std::min(kMaxCopyThreads, ThreadCount(0));
-    Result<void> copied = CopyInto(tensors, job.manifest, job.arena.bytes(), threads);
+    Result<void> copied = WithoutExceptions(
+        [&] { return CopyInto(tensors, job.manifest, job.arena.bytes(), threads); });
     if (copied) return copied;
     std::lock_guard lock(mutex_);
     pool_.GiveBack(std::move(job.arena));

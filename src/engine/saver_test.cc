@@ -170,13 +170,5 @@ TEST_F(FailingSaverTest, SavesBehindAFailedOneGoOn) {
   ExpectStep(store_, 2, state_);
 }
 
-TEST_F(SaverTest, ExceptionsOfACallbackAreErrors) {
-  Saver saver = Start();
-  SaveOptions options = At(1);
-  options.progress = [](uint64_t, uint64_t) -> bool { throw std::runtime_error("no"); };
-  const auto ticket = saver.Save(Views(SmallState(1, 100)), options);
-  EXPECT_THAT(ticket->Wait().error().message, HasSubstr("no"));
-}
-
 }  // namespace
 }  // namespace bitsnap
