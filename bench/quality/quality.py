@@ -35,6 +35,7 @@ from continuation import (
 )
 
 LOSSLESS = ("exact", "fast")
+OFTEN_ORDERS = 3  # data orders of the runs that lossy profiles restore again and again
 UNINTERRUPTED = "uninterrupted"
 CONTROLS = {"masters off by one ULP": nudge_masters, "no optimizer state": drop_optimizer}
 
@@ -67,8 +68,7 @@ class Run:
     order: int = 0
 
     def __str__(self) -> str:
-        restored = f"restored {self.restores} times" if self.restores > 1 else f"order {self.order}"
-        return f"b2 {self.beta2}, {self.name}, {restored}"
+        return f"b2 {self.beta2}, {self.name}, {self.restores} restores, order {self.order}"
 
     def file_name(self) -> str:
         words = (self.beta2, self.name.replace(" ", "-"), self.restores, self.order)
@@ -81,9 +81,11 @@ def runs(settings: Settings, beta2s: list[float]) -> Iterator[Run]:
     for beta2 in beta2s:
         for order in range(settings.orders):
             yield Run(beta2, UNINTERRUPTED, 0, order)
-        for restores in (1, often):
-            for profile in bitsnap.PROFILES:
-                yield Run(beta2, profile, restores)
+        for profile in bitsnap.PROFILES:
+            yield Run(beta2, profile, 1)
+        for profile in bitsnap.PROFILES:
+            for order in range(1 if profile in LOSSLESS else OFTEN_ORDERS):
+                yield Run(beta2, profile, often, order)
         for control in CONTROLS:
             yield Run(beta2, control, 0)
 
@@ -150,7 +152,7 @@ def machine(threads: int) -> str:
 
 
 def row(run: Run, result: dict, reference: dict) -> dict:
-    """A line of the CSV."""
+    """A line of the CSV; gaps are to the reference."""
     losses = result["losses"]
     return {
         "beta2": run.beta2,
@@ -183,10 +185,14 @@ def about_saves(saves: list[dict]) -> dict:
 
 def measure(settings: Settings, beta2s: list[float], out: Path) -> list[dict]:
     bench, rows = Bench(settings, out), []
-    references: dict[float, dict] = {}
+    uninterrupted: dict[tuple[float, int], dict] = {}
     for run in runs(settings, beta2s):
         result = bench.result(run)
-        rows.append(row(run, result, references.setdefault(run.beta2, result)))
+        order = run.order
+        if run.name == UNINTERRUPTED:
+            uninterrupted[run.beta2, order] = result
+            order = 0  # all of them are compared with the run's own order
+        rows.append(row(run, result, uninterrupted[run.beta2, order]))
         gap = rows[-1][f"gap_{settings.marks[-1]}"]
         print(f"{run}: gap {gap:+.5f}, {result['seconds']:.0f} s", flush=True)
     return rows

@@ -1,6 +1,7 @@
 """Turns bench/results/quality.csv into the tables and the picture of docs/quality.md."""
 
 import csv
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ RESULTS = ROOT / "bench/results/quality.csv"
 PAGE = ROOT / "docs/quality.md"
 PLOT = ROOT / "docs/quality.png"
 UNINTERRUPTED = "uninterrupted"
+CONTROL_STYLES = {"masters off by one ULP": "k--", "no optimizer state": "k:"}
 THOUSAND = 1000  # gaps are shown in thousandths
 
 
@@ -32,6 +34,43 @@ def marks_of(rows: list[dict]) -> list[int]:
     return [int(name.removeprefix("gap_")) for name in rows[0] if name.startswith("gap_")]
 
 
+class Group:
+    """The same continuation over its data orders, each compared with the uninterrupted one."""
+
+    def __init__(self, rows: list[dict]) -> None:
+        self.name = rows[0]["run"]
+        self.restores = int(rows[0]["restores"])
+        self.identical = all(row["bit_identical"] == "True" for row in rows)
+        self.gaps = {
+            mark: [float(row[f"gap_{mark}"]) for row in rows] for mark in marks_of(rows)
+        }
+        self.rows = rows
+
+    def sizes(self) -> list[float]:
+        """Root mean square over the orders, at each mark."""
+        return [math.sqrt(statistics.fmean(g * g for g in gaps)) for gaps in self.gaps.values()]
+
+    def mean(self, field: str) -> float:
+        return statistics.fmean(float(row[field]) for row in self.rows)
+
+    def about_saves(self) -> list[str]:
+        if not self.restores:
+            return [self.name, *["–"] * 4]
+        error = percent(max(float(row["measured_error"]) for row in self.rows))
+        ratio, scale = f"{self.mean('ratio'):.2f}", f"{self.mean('scale'):.3f}"
+        return [f"`{self.name}`", str(self.restores), ratio, error, scale]
+
+    def about_gaps(self) -> list[str]:
+        if self.identical:
+            return ["0"] * len(self.gaps)
+        return [_mean_and_deviation(gaps) for gaps in self.gaps.values()]
+
+
+def _mean_and_deviation(gaps: list[float]) -> str:
+    text = f"{THOUSAND * statistics.fmean(gaps):+.3f}"
+    return f"{text} ± {THOUSAND * statistics.stdev(gaps):.3f}" if len(gaps) > 1 else text
+
+
 class Beta2:
     """Everything that was measured with one of Adam's b2."""
 
@@ -40,40 +79,32 @@ class Beta2:
         self.marks = marks_of(rows)
         rows = [row for row in rows if row["beta2"] == beta2]
         self.orders = [row for row in rows if row["run"] == UNINTERRUPTED]
-        self.others = [row for row in rows if row["run"] != UNINTERRUPTED]
-        self.spread = [
-            statistics.stdev(float(row[f"loss_{mark}"]) for row in self.orders)
+        groups: dict[tuple, list[dict]] = {}
+        for row in rows:
+            if row["run"] != UNINTERRUPTED:
+                groups.setdefault((row["run"], row["restores"]), []).append(row)
+        self.groups = [Group(group) for group in groups.values()]
+        self.spread = {
+            mark: statistics.stdev(float(row[f"loss_{mark}"]) for row in self.orders)
             for mark in self.marks
-        ]
+        }
 
-    def gaps(self, row: dict) -> list[float]:
-        return [float(row[f"gap_{mark}"]) for mark in self.marks]
-
-    def worst(self, row: dict) -> float:
+    def worst(self, group: Group) -> float:
         """The largest gap at a mark in standard deviations between the data orders there."""
-        return max(abs(gap) / spread for gap, spread in zip(self.gaps(row), self.spread))
+        return max(abs(gap) / self.spread[mark] for mark in self.marks for gap in group.gaps[mark])
 
     def table(self) -> str:
         head = ["restored from", "times", "ratio", "update error", "scale"]
-        head += [*map(str, self.marks), "worst"]
         losses = [f"{float(self.orders[0][f'loss_{mark}']):.4f}" for mark in self.marks]
-        spread = [f"{THOUSAND * value:.2f}" for value in self.spread]
-        first = ["uninterrupted: loss", *["–"] * 4, *losses, "–"]
-        second = [f"{len(self.orders)} data orders: deviation", *["–"] * 4, *spread, "1"]
-        return table(head, [first, second, *map(self._row, self.others)])
-
-    def _row(self, row: dict) -> list[str]:
-        if not row["ratio"]:
-            return [row["run"], *["–"] * 4, *self._gap_cells(row)]
-        error, scale = percent(float(row["measured_error"])), f"{float(row['scale']):.3f}"
-        cells = [f"`{row['run']}`", row["restores"], f"{float(row['ratio']):.2f}", error, scale]
-        return cells + self._gap_cells(row)
-
-    def _gap_cells(self, row: dict) -> list[str]:
-        if row["bit_identical"] == "True":
-            return ["0"] * (len(self.marks) + 1)
-        gaps = [f"{THOUSAND * gap:+.2f}" for gap in self.gaps(row)]
-        return [*gaps, f"{self.worst(row):.2g}"]
+        spread = [f"{THOUSAND * value:.3f}" for value in self.spread.values()]
+        rows = [
+            ["uninterrupted: loss", *["–"] * 4, *losses, "–"],
+            [f"{len(self.orders)} data orders: deviation", *["–"] * 4, *spread, "1"],
+        ]
+        for group in self.groups:
+            worst = f"{self.worst(group):.2g}"
+            rows.append([*group.about_saves(), *group.about_gaps(), worst])
+        return table([*head, *map(str, self.marks), "worst"], rows)
 
 
 def percent(error: float) -> str:
@@ -115,13 +146,13 @@ def plot(rows: list[dict], path: Path) -> None:
 
 
 def _plot_gaps(axes: plt.Axes, beta2: Beta2, times: int) -> None:
-    axes.plot(beta2.marks, beta2.spread, color="0.75", linewidth=7, label="between data orders")
-    shown = [row for row in beta2.others if int(row["restores"]) in (0, times)]
-    for row in shown:
-        if row["bit_identical"] == "True":
-            continue  # no gap to show on a logarithmic axis
-        style = "o-" if row["ratio"] else "k:" if row["run"].startswith("no ") else "k--"
-        axes.plot(beta2.marks, [abs(gap) for gap in beta2.gaps(row)], style, label=row["run"])
+    spread = list(beta2.spread.values())
+    axes.plot(beta2.marks, spread, color="0.75", linewidth=7, label="between data orders")
+    for group in beta2.groups:
+        # Without a gap there is nothing to show on a logarithmic axis.
+        if group.restores in (0, times) and not group.identical:
+            style = "o-" if group.restores else CONTROL_STYLES[group.name]
+            axes.plot(beta2.marks, group.sizes(), style, label=group.name)
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
