@@ -41,7 +41,7 @@ def table(ways: dict[str, dict]) -> str:
             continue
         lost = 100 * (row["total_s"] / nothing["total_s"] - 1)
         cells = [way, f"{row['total_s']:.1f}"]
-        if row["saves"]:
+        if row is not nothing:
             cells += [f"{lost:.1f} %", f"{row['blocked_first_s']:.2f}", f"{row['blocked_s']:.2f}"]
             cells += [f"{row['blocked_s'] / memcpy:.1f}", f"{row['lag_s']:.1f}"]
         else:
