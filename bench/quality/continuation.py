@@ -131,11 +131,15 @@ class Restorer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __call__(self, training: Training) -> Training:
-        report = Checkpointer(self.folder, self.profile).save(
-            training.step,
-            model=training.model,
-            optimizer=training.optimizer,
-            extra={"rng": torch.get_rng_state()},
+        report = (
+            Checkpointer(self.folder, self.profile, engine="sync")
+            .save(
+                training.step,
+                model=training.model,
+                optimizer=training.optimizer,
+                extra={"rng": torch.get_rng_state()},
+            )
+            .result()
         )
         restored = new_training(self.settings, OTHER_SEED)
         checkpointer = Checkpointer(self.folder)

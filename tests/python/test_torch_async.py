@@ -43,6 +43,9 @@ def test_what_a_save_says(tmp_path, engine):
         save.wait()
         report = save.result()
         assert (report.step, report.raw_bytes) == (5, 4 * COUNT)
+        assert save.stored_bytes == report.stored_bytes and save.ratio == report.ratio
+        with pytest.raises(AttributeError, match="no attribute 'bytes_stored'"):
+            save.bytes_stored  # noqa: B018
         assert save.done() and save.progress == (4 * COUNT, 4 * COUNT)
         assert 0 < save.blocked_seconds <= save.seconds_until_durable
         assert ckpt.last_durable_step == 5

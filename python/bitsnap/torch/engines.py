@@ -68,6 +68,12 @@ class PendingSave:
         """Waits until it is durable. Raises why saving failed."""
         self.result()
 
+    def __getattr__(self, name: str) -> Any:
+        """The report's fields, for those who wait anyway: `ckpt.save(…).ratio` waits for it."""
+        if name not in SaveReport.__dataclass_fields__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.result(), name)
+
     def __repr__(self) -> str:
         state = "skipped" if self.skipped else "finished" if self.done() else "pending"
         return f"<PendingSave of step {self.step}: {state}>"
