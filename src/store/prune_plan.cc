@@ -91,8 +91,10 @@ class Planner {
     // Again when one was: another rank of that step may lean on a third.
     while (std::erase_if(going, [&](const RemovalPlan& removal) { return IsNeeded(removal.step); }))
       continue;
-    std::ranges::stable_partition(
-        going, [](const RemovalPlan& removal) { return !removal.contents.base_links.empty(); });
+    // Not the ranges' version, which clang 14 cannot compile.
+    std::stable_partition(going.begin(), going.end(), [](const RemovalPlan& removal) {
+      return !removal.contents.base_links.empty();
+    });
     for (const RemovalPlan& removal : going) BITSNAP_TRY(CountRemoval(removal));
     plan_.removals = std::move(going);
     return {};

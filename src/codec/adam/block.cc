@@ -102,9 +102,9 @@ template <class Body>
 void ForEscapes(std::span<const int16_t> kv, std::span<const int16_t> ku, Body body) {
   for (size_t first = 0; first < kv.size(); first += kGroup) {
     const size_t end = std::min(first + kGroup, kv.size());
-    bool any = false;
-    for (size_t i = first; i < end; ++i) any |= (kv[i] == kEscape) | (ku[i] == kEscape);
-    if (!any) continue;
+    int any = 0;  // an integer, so that nothing branches
+    for (size_t i = first; i < end; ++i) any |= int{kv[i] == kEscape} | int{ku[i] == kEscape};
+    if (any == 0) continue;
     for (size_t i = first; i < end; ++i) {
       if (kv[i] == kEscape || ku[i] == kEscape) body(i);
     }
