@@ -4,9 +4,6 @@
 # bitsnap_room(name SOURCES … DEPENDS other rooms … LIBRARIES third-party targets …)
 function(bitsnap_room name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
-  if(NOT ARG_SOURCES)
-    set(ARG_SOURCES ${PROJECT_SOURCE_DIR}/cmake/empty.cc)
-  endif()
   add_library(bitsnap_${name} OBJECT ${ARG_SOURCES})
   list(TRANSFORM ARG_DEPENDS PREPEND bitsnap_)
   target_include_directories(bitsnap_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include
