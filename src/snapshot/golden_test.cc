@@ -11,25 +11,33 @@
 namespace bitsnap {
 namespace {
 
-std::string PathOf(const char* name) { return std::string(BITSNAP_GOLDEN) + "/" + name; }
+std::string PathOf(const std::string& name) { return std::string(BITSNAP_GOLDEN) + "/" + name; }
 
-FileBytes ReadGolden(const char* name) {
+FileBytes ReadGolden(const std::string& name) {
   std::ifstream in(PathOf(name), std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   const Bytes bytes = AsBytes(text);
   return {bytes.begin(), bytes.end()};
 }
 
-void WriteGoldenIfAsked(const char* name, const FileBytes& file) {
+void WriteGoldenIfAsked(const std::string& name, const FileBytes& file) {
   if (std::getenv("BITSNAP_WRITE_GOLDEN") == nullptr) return;
   std::ofstream out(PathOf(name), std::ios::binary);
   out.write(reinterpret_cast<const char*>(file.data()), static_cast<std::streamsize>(file.size()));
 }
 
+class GoldenVersionTest : public testing::TestWithParam<int> {
+ protected:
+  std::string Name(const char* sample) const {
+    return "v" + std::to_string(GetParam()) + "-" + sample + ".bsnap";
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Versions, GoldenVersionTest, testing::Range(1, int{kFormatVersion} + 1));
+
 TEST(GoldenTest, TinyIsWhatTheWriterWrites) {
   const FileBytes file = *WriteSample(TinySample());
-  WriteGoldenIfAsked("v1-tiny.bsnap", file);
-  EXPECT_EQ(file, ReadGolden("v1-tiny.bsnap"));
+  WriteGoldenIfAsked("v2-tiny.bsnap", file);
+  EXPECT_EQ(file, ReadGolden("v2-tiny.bsnap"));
 }
 
 // Another version of zstd may compress the index into other bytes. The hash is of the header and
@@ -37,8 +45,8 @@ TEST(GoldenTest, TinyIsWhatTheWriterWrites) {
 TEST(GoldenTest, FullIsWhatTheWriterWrites) {
   const Sample sample = FullSample();
   const FileBytes file = *WriteSample(sample);
-  WriteGoldenIfAsked("v1-full.bsnap", file);
-  const FileBytes golden = ReadGolden("v1-full.bsnap");
+  WriteGoldenIfAsked("v2-full.bsnap", file);
+  const FileBytes golden = ReadGolden("v2-full.bsnap");
   const auto reader = OpenBytes(golden);
   ASSERT_TRUE(reader) << reader.error().message;
   EXPECT_TRUE(ReadEveryBlock(*reader));
@@ -48,9 +56,16 @@ TEST(GoldenTest, FullIsWhatTheWriterWrites) {
                          golden.begin(), golden.begin() + static_cast<ptrdiff_t>(payload_end)));
 }
 
+TEST_P(GoldenVersionTest, TinyHoldsWhatItAlwaysHeld) {
+  const auto reader = OpenBytes(ReadGolden(Name("tiny")));
+  ASSERT_TRUE(reader) << reader.error().message;
+  EXPECT_TRUE(ReadEveryBlock(*reader));
+  EXPECT_EQ(reader->header(), (SnapshotHeader{7, 1, 3, 0x1122334455667788}));
+}
+
 // The content, spelled out: reader and writer could otherwise change together.
-TEST(GoldenTest, FullHoldsWhatItAlwaysHeld) {
-  const auto reader = OpenBytes(ReadGolden("v1-full.bsnap"));
+TEST_P(GoldenVersionTest, FullHoldsWhatItAlwaysHeld) {
+  const auto reader = OpenBytes(ReadGolden(Name("full")));
   ASSERT_TRUE(reader) << reader.error().message;
   EXPECT_EQ(reader->header(), (SnapshotHeader{500, 2, 4, ~uint64_t{0}}));
   const SnapshotIndex& index = reader->index();

@@ -204,8 +204,8 @@ TEST(NewerVersionTest, HeaderAndFooter) {
   const auto footer = [&](size_t offset, uint8_t value) {
     return Patch(file, file.size() - kFooterBytes, 48, offset, value);
   };
-  ExpectError(header(8, 2), ErrorKind::kNewerVersion, "format version 2");
-  ExpectError(footer(44, 2), ErrorKind::kNewerVersion, "format version 2");
+  ExpectError(header(8, 3), ErrorKind::kNewerVersion, "format version 3");
+  ExpectError(footer(44, 3), ErrorKind::kNewerVersion, "format version 3");
   ExpectError(footer(40, 2), ErrorKind::kNewerVersion, "index coding 2");
   ExpectError(header(8, 0), ErrorKind::kCorrupt, "version 0");
   ExpectError(footer(44, 0), ErrorKind::kCorrupt, "version 0");

@@ -14,7 +14,8 @@
 
 namespace bitsnap {
 
-inline constexpr uint32_t kFormatVersion = 1;
+// What is written; all lower ones are read. 2 differs from 1 only in forms that payloads may have.
+inline constexpr uint32_t kFormatVersion = 2;
 inline constexpr size_t kHeaderBytes = 64;
 inline constexpr size_t kFooterBytes = 64;
 

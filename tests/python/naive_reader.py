@@ -11,6 +11,8 @@ from math import prod
 import xxhash
 import zstandard
 
+VERSIONS = (1, 2)  # they differ only inside payloads
+
 # Bits of an element, by the dtype's code.
 BITS = [8, 8, 8, 16, 16, 32, 32, 64, 64, 16, 16, 32, 64, 64, 128, 4, 6, 6, 8, 8, 8, 8, 8]
 BLOCKS, SAME_AS_BASE, SAME_AS_TENSOR, SECOND_OF_PAIR = range(4)
@@ -66,7 +68,7 @@ def read_header(header):
     version, rank, world_size, zero, step, save_id = c.get("IIIIQQ")
     assert zero == 0 and c.raw(16) == bytes(16)
     assert c.get("Q") == xxhash.xxh3_64_intdigest(header[:56])
-    assert version == 1 and rank < world_size
+    assert version in VERSIONS and rank < world_size
     return step, rank, world_size, save_id
 
 
@@ -74,7 +76,7 @@ def read_index_bytes(data, header, footer):
     c = Cursor(footer)
     stored_bytes, raw_bytes, stored_checksum, low, high = c.get("QQQQQ")
     coding, *zeros, version, checksum = c.get("BBBBIQ")
-    assert c.raw(8) == b"BSNAPEND" and version == 1 and zeros == [0, 0, 0]
+    assert c.raw(8) == b"BSNAPEND" and version in VERSIONS and zeros == [0, 0, 0]
     assert checksum == xxhash.xxh3_64_intdigest(footer[:48])
     start = len(data) - 64 - stored_bytes
     assert start >= 64

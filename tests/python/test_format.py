@@ -9,8 +9,14 @@ import pytest
 import xxhash
 
 ROOT = Path(__file__).parents[2]
-TINY = (ROOT / "tests/golden/v1-tiny.bsnap").read_bytes()
-FULL = (ROOT / "tests/golden/v1-full.bsnap").read_bytes()
+
+
+def golden(sample):
+    return {v: (ROOT / f"tests/golden/v{v}-{sample}.bsnap").read_bytes() for v in naive_reader.VERSIONS}
+
+
+TINY, FULL = golden("tiny"), golden("full")
+each_version = pytest.mark.parametrize("version", naive_reader.VERSIONS)
 
 
 def test_worked_example_is_the_golden_file():
@@ -21,11 +27,12 @@ def test_worked_example_is_the_golden_file():
         offset, digits = re.match(r"([0-9a-f]{3})  ((?:[0-9a-f]{2} ?)+)", line).groups()
         assert int(offset, 16) == len(data), line
         data += bytes.fromhex(digits)
-    assert bytes(data) == TINY
+    assert bytes(data) == TINY[max(TINY)]
 
 
-def test_tiny():
-    snapshot = naive_reader.read(TINY)
+@each_version
+def test_tiny(version):
+    snapshot = naive_reader.read(TINY[version])
     assert (snapshot.step, snapshot.rank, snapshot.world_size) == (7, 1, 3)
     assert snapshot.save_id == 0x1122334455667788
     assert snapshot.base is None
@@ -38,8 +45,9 @@ def test_tiny():
     assert struct.unpack("<HH", payload) == (0x3F80, 0xC000)  # 1.0 and -2.0
 
 
-def test_full():
-    snapshot = naive_reader.read(FULL)
+@each_version
+def test_full(version):
+    snapshot = naive_reader.read(FULL[version])
     assert (snapshot.step, snapshot.rank, snapshot.world_size) == (500, 2, 4)
     assert snapshot.base == (490, 0x0123456789ABCDEF, 0xFEDCBA9876543210)
     assert snapshot.metadata == b"any bytes: \0\xff"
@@ -74,8 +82,10 @@ def test_full():
     assert tensors[b"master"]["peer"] == 0
 
 
+@each_version
 @pytest.mark.parametrize("golden", [TINY, FULL], ids=["tiny", "full"])
-def test_every_damaged_byte_is_seen(golden):
+def test_every_damaged_byte_is_seen(golden, version):
+    golden = golden[version]
     for i in range(len(golden)):
         damaged = bytearray(golden)
         damaged[i] ^= 1
