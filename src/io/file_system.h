@@ -19,7 +19,8 @@ namespace bitsnap {
 class WritableFile {
  public:
   virtual ~WritableFile() = default;
-  // Writes all of `bytes` after what was written before, or fails.
+  // Takes all of `bytes` after what was appended before, or fails. Readers need not see them before
+  // the next Sync or Close, which may fail for them, too.
   virtual Result<void> Append(Bytes bytes) = 0;
   // Returns when the content is on stable storage.
   virtual Result<void> Sync() = 0;

@@ -207,11 +207,33 @@ TEST_P(FileSystemTest, RenameNoReplaceKeepsWhatIsThere) {
   EXPECT_EQ(files_.Type(At("fresh-d")), FileType::kDirectory);
 }
 
+// Around the sizes at which buffers are full, in pieces that no disk's blocks fit.
+TEST_P(FileSystemTest, LargeFilesComeBackWhole) {
+  constexpr size_t kBuffer = size_t{4} << 20;
+  for (const size_t bytes : {kBuffer - 1, kBuffer, kBuffer + 1, 2 * kBuffer + 4096, 3 * kBuffer}) {
+    std::string content(bytes, '\0');
+    for (size_t i = 0; i < bytes; ++i) content[i] = static_cast<char>(i * 2654435761u >> 13);
+    const fs::path path = At(std::to_string(bytes).c_str());
+    auto file = files_.Create(path);
+    ASSERT_TRUE(file);
+    for (size_t done = 0, piece = 1; done < bytes; done += piece, piece = piece * 3 + 1) {
+      piece = std::min(piece, bytes - done);
+      ASSERT_TRUE((*file)->Append(AsBytes(content).subspan(done, piece)));
+    }
+    ASSERT_TRUE((*file)->Sync());
+    EXPECT_TRUE(ReadAll(path) == content) << bytes;
+    ASSERT_TRUE((*file)->Append(AsBytes("more")));
+    ASSERT_TRUE((*file)->Close());
+    EXPECT_TRUE(ReadAll(path) == content + "more") << bytes;
+  }
+}
+
 TEST_P(FileSystemTest, HardLinksShareContent) {
   auto file = files_.Create(At("a"));
   ASSERT_TRUE(file);
   ASSERT_TRUE(files_.Link(At("a"), At("b")));
   ASSERT_TRUE((*file)->Append(AsBytes("written later")));
+  ASSERT_TRUE((*file)->Sync());
   EXPECT_EQ(ReadAll(At("b")), "written later");
 
   // POSIX leaves both names when they are one file.
@@ -311,6 +333,7 @@ TEST(PosixFileSystemTest, ShortenedFileIsTruncated) {
   auto writer = place.files().Create(path);
   ASSERT_TRUE(writer);
   ASSERT_TRUE((*writer)->Append(AsBytes("abcdef")));
+  ASSERT_TRUE((*writer)->Close());
   auto reader = place.files().Open(path);
   ASSERT_TRUE(reader);
   fs::resize_file(path, 2);

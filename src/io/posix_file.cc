@@ -1,6 +1,8 @@
 #include "io/posix_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +18,23 @@ namespace {
 // Linux moves at most 0x7ffff000 bytes a call.
 constexpr size_t kMaxTransfer = size_t{1} << 30;
 
+bool SetDirect(int fd, bool direct) {
+  const int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+// A RAM disk is the page cache: newer kernels take O_DIRECT there, and copy all the same.
+bool IsInMemory(int fd) {
+  struct statfs status;
+  return fstatfs(fd, &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
 }  // namespace
+
+PosixWritableFile::PosixWritableFile(UniqueFd fd, std::filesystem::path path)
+    : fd_(std::move(fd)),
+      path_(std::move(path)),
+      direct_(!IsInMemory(fd_.get()) && SetDirect(fd_.get(), true)) {}
 
 Result<std::unique_ptr<WritableFile>> PosixWritableFile::Create(const std::filesystem::path& path) {
   int fd;
@@ -28,9 +46,33 @@ Result<std::unique_ptr<WritableFile>> PosixWritableFile::Create(const std::files
 }
 
 Result<void> PosixWritableFile::Append(Bytes bytes) {
+  while (direct_ && !bytes.empty()) {
+    bytes = buffer_.Fill(bytes);
+    if (!buffer_.full()) continue;
+    BITSNAP_TRY(Write(buffer_.content()));
+    buffer_.Clear();
+  }
+  return Write(bytes);
+}
+
+Result<void> PosixWritableFile::EndDirect() {
+  if (!direct_) return {};
+  direct_ = false;
+  if (!SetDirect(fd_.get(), false)) return SystemFail(errno, "write", path_);
+  BITSNAP_TRY(Write(buffer_.content()));
+  buffer_ = {};
+  return {};
+}
+
+Result<void> PosixWritableFile::Write(Bytes bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(fd_.get(), bytes.data(), std::min(bytes.size(), kMaxTransfer));
     if (written < 0 && errno == EINTR) continue;
+    // Stricter about sizes or addresses than we are, or after a short write: the page cache is not.
+    if (written < 0 && errno == EINVAL && direct_ && SetDirect(fd_.get(), false)) {
+      direct_ = false;
+      continue;
+    }
     // A write of nothing would otherwise be tried for ever.
     if (written <= 0) return SystemFail(written < 0 ? errno : EIO, "write", path_);
     bytes = bytes.subspan(static_cast<size_t>(written));
@@ -39,6 +81,7 @@ Result<void> PosixWritableFile::Append(Bytes bytes) {
 }
 
 Result<void> PosixWritableFile::Sync() {
+  BITSNAP_TRY(EndDirect());
   // Never tried again after a failure: the kernel may have dropped the pages it could not write.
   int failed;
   do {
@@ -49,6 +92,7 @@ Result<void> PosixWritableFile::Sync() {
 }
 
 Result<void> PosixWritableFile::Close() {
+  BITSNAP_TRY(EndDirect());
   // Linux frees the descriptor whatever close returns, so EINTR is no failure.
   if (close(fd_.Release()) != 0 && errno != EINTR) return SystemFail(errno, "close", path_);
   return {};

@@ -3,11 +3,15 @@
 
 #include <filesystem>
 
+#include "io/direct_buffer.h"
 #include "io/file_system.h"
 #include "io/regular_file.h"
 
 namespace bitsnap {
 
+// Writes past the page cache where the file system allows it: the copy into the cache costs more
+// processor time than all else that writing does (docs/store.md). The last part of a file, which
+// need not be a multiple of a disk's blocks, goes through the cache.
 class PosixWritableFile final : public WritableFile {
  public:
   static Result<std::unique_ptr<WritableFile>> Create(const std::filesystem::path& path);
@@ -16,10 +20,15 @@ class PosixWritableFile final : public WritableFile {
   Result<void> Close() override;
 
  private:
-  PosixWritableFile(UniqueFd fd, std::filesystem::path path)
-      : fd_(std::move(fd)), path_(std::move(path)) {}
+  PosixWritableFile(UniqueFd fd, std::filesystem::path path);
+  Result<void> Write(Bytes bytes);
+  // Writes what is buffered; from here on all goes through the page cache.
+  Result<void> EndDirect();
+
   UniqueFd fd_;
   std::filesystem::path path_;
+  bool direct_;          // the descriptor has O_DIRECT, and bytes go through `buffer_`
+  DirectBuffer buffer_;  // what was appended and is not written
 };
 
 // Reads with pread: faster here than a memory map, and a file that another process shortens is an
