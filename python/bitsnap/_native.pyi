@@ -43,6 +43,7 @@ class Store:
         save_id: int = 0,
         profile: str = "exact",
         base: str | int = "auto",
+        adam_eps: float = 1e-8,
         threads: int = 0,
         overwrite: bool = False,
         metadata: bytes = b"",
@@ -53,7 +54,8 @@ class Store:
     ) -> SaveReport:
         """Write one rank's part of a step and commit it, or leave the store as it was.
 
-        `base` is "auto", "none" or a step. `save_id` is the same for all ranks of one save and
+        `base` is "auto", "none" or a step, `adam_eps` what the optimizer adds to the root of
+        exp_avg_sq: a lossy profile's bound is about its update. `save_id` is the same for all ranks of one save and
         different for each try. Rank 0 then prunes as prune() does. Ctrl-C stops the save
         cleanly.
         """
@@ -142,6 +144,7 @@ class Saver:
         save_id: int = 0,
         profile: str = "exact",
         base: str | int = "auto",
+        adam_eps: float = 1e-8,
         threads: int = 0,
         overwrite: bool = False,
         metadata: bytes = b"",

@@ -1,15 +1,15 @@
 #include "python/native/saver.h"
 
+#include <span>
+
 #include <bitsnap/saver.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/variant.h>
 
-#include "python/native/buffers.h"
 #include "python/native/errors.h"
-#include "python/native/options.h"
 #include "python/native/records.h"
+#include "python/native/save_arguments.h"
 #include "python/native/watch.h"
 
 namespace bitsnap::python {
@@ -31,25 +31,8 @@ void Init(Saver* self, const Store& store, uint64_t max_memory, const std::strin
   new (self) Saver(ValueOrThrow(Saver::Start(store, options)));
 }
 
-SaveTicket Save(Saver& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
-                uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
-                unsigned threads, bool overwrite, const nb::bytes& metadata, const Rule& keep_last,
-                const Rule& keep_every, const Rule& drop_optimizer_older_than) {
-  const TensorArguments arguments(tensors);
-  const SaveOptions options{
-      .step = step,
-      .rank = rank,
-      .world_size = world_size,
-      .save_id = save_id,
-      .profile = ToProfile(profile),
-      .base = ToBase(base),
-      .threads = threads,
-      .overwrite = overwrite,
-      .metadata = std::string(metadata.c_str(), metadata.size()),
-      .retention = ToRetention(keep_last, keep_every, drop_optimizer_older_than),
-      .progress = {}};
-  return RunStoppable(
-      [&](std::stop_token stop) { return self.Save(arguments.views(), options, stop); });
+SaveTicket Save(Saver& self, std::span<const TensorView> tensors, const SaveOptions& options) {
+  return RunStoppable([&](std::stop_token stop) { return self.Save(tensors, options, stop); });
 }
 
 nb::object WaitFor(const SaveTicket& ticket) {
@@ -77,14 +60,12 @@ void BindTicket(nb::module_& module) {
 
 void BindSaver(nb::module_& module) {
   BindTicket(module);
-  nb::class_<Saver>(module, "Saver", "Copies states and saves the copies in the background.")
+  nb::class_<Saver> saver(module, "Saver", "Copies states and saves the copies in the background.");
+  DefineSave(saver, "Copy the tensors and queue them; they may be changed once this returns.",
+             &Save);
+  saver
       .def("__init__", &Init, "store"_a, "max_memory"_a = 0, "on_busy"_a = "wait",
            "Start the background thread.")
-      .def("save", &Save, "tensors"_a, "step"_a, nb::kw_only(), "rank"_a = 0, "world_size"_a = 1,
-           "save_id"_a = 0, "profile"_a = "exact", "base"_a = "auto", "threads"_a = 0,
-           "overwrite"_a = false, "metadata"_a = nb::bytes(""), "keep_last"_a = nb::none(),
-           "keep_every"_a = nb::none(), "drop_optimizer_older_than"_a = nb::none(),
-           "Copy the tensors and queue them; they may be changed once this returns.")
       .def(
           "wait",
           [](Saver& self) { RunStoppable([&](std::stop_token stop) { return self.Wait(stop); }); },

@@ -1,17 +1,17 @@
 #include "python/native/store.h"
 
 #include <exception>
+#include <span>
 
 #include <bitsnap/store.h>
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/variant.h>
 
-#include "python/native/buffers.h"
 #include "python/native/errors.h"
 #include "python/native/options.h"
 #include "python/native/records.h"
+#include "python/native/save_arguments.h"
 #include "python/native/snapshot.h"
 #include "python/native/watch.h"
 
@@ -26,26 +26,11 @@ void Init(Store* self, const std::filesystem::path& path, bool create) {
   new (self) Store(ValueOrThrow(std::move(store)));
 }
 
-nb::object Save(Store& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
-                uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
-                unsigned threads, bool overwrite, const nb::bytes& metadata, const Rule& keep_last,
-                const Rule& keep_every, const Rule& drop_optimizer_older_than,
+nb::object Save(Store& self, std::span<const TensorView> tensors, SaveOptions options,
                 const nb::object& progress) {
-  const TensorArguments arguments(tensors);
-  SaveOptions options{.step = step,
-                      .rank = rank,
-                      .world_size = world_size,
-                      .save_id = save_id,
-                      .profile = ToProfile(profile),
-                      .base = ToBase(base),
-                      .threads = threads,
-                      .overwrite = overwrite,
-                      .metadata = std::string(metadata.c_str(), metadata.size()),
-                      .retention = ToRetention(keep_last, keep_every, drop_optimizer_older_than),
-                      .progress = {}};
   return ToRecord(RunWatched(progress, [&](const Progress& advance) {
     options.progress = advance;
-    return self.Save(arguments.views(), options);
+    return self.Save(tensors, options);
   }));
 }
 
@@ -122,17 +107,15 @@ nb::object Repair(Store& self, uint32_t min_age, bool dry_run) {
 }  // namespace
 
 void BindStore(nb::module_& module) {
-  nb::class_<Store>(module, "Store",
-                    "A directory of snapshots, one folder a step, one file a rank.")
+  nb::class_<Store> store(module, "Store",
+                          "A directory of snapshots, one folder a step, one file a rank.");
+  DefineSave<const nb::object&>(
+      store, "Write one rank's part of a step and commit it, or leave the store as it was.", &Save,
+      "progress"_a = nb::none());
+  store
       .def("__init__", &Init, "path"_a, "create"_a = false,
            "Open the store at `path`; with `create`, make it where there is none.")
       .def_prop_ro("directory", &Store::directory)
-      .def("save", &Save, "tensors"_a, "step"_a, nb::kw_only(), "rank"_a = 0, "world_size"_a = 1,
-           "save_id"_a = 0, "profile"_a = "exact", "base"_a = "auto", "threads"_a = 0,
-           "overwrite"_a = false, "metadata"_a = nb::bytes(""), "keep_last"_a = nb::none(),
-           "keep_every"_a = nb::none(), "drop_optimizer_older_than"_a = nb::none(),
-           "progress"_a = nb::none(),
-           "Write one rank's part of a step and commit it, or leave the store as it was.")
       .def(
           "open_step",
           [](const Store& self, uint64_t step, uint32_t rank) {

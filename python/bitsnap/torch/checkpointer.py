@@ -11,7 +11,7 @@ from bitsnap import PassedOver, Snapshot, Store
 from bitsnap.torch.content import content_of, content_to_json, find_loads
 from bitsnap.torch.engines import PendingSave, start_engine
 from bitsnap.torch.models import Model, ModelState
-from bitsnap.torch.optimizers import Optimizers, OptimizerState, optimizer_states
+from bitsnap.torch.optimizers import Optimizers, OptimizerState, adam_eps, optimizer_states
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
 
@@ -120,12 +120,11 @@ class Checkpointer:
         }
         outgoing = Outgoing()
         model_state = ModelState(model)
+        states = optimizer_states(optimizer, model_state)
+        options["adam_eps"] = adam_eps(states)
         content = {
             "model": model_state.save(outgoing),
-            "optimizers": {
-                state.name: state.save(outgoing)
-                for state in optimizer_states(optimizer, model_state)
-            },
+            "optimizers": {state.name: state.save(outgoing) for state in states},
             "extra": outgoing.encode(extra, "extra"),
         }
         options["metadata"] = content_to_json(content)

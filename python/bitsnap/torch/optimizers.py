@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ Optimizers = Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer]
 # Adam's names for its moments, the same in all of its relatives.
 _ROLES = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
 
+_ADAM_EPS = 1e-8  # torch's default
+
 
 def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[OptimizerState]:
     if optimizers is None:
@@ -30,6 +33,14 @@ def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[O
         named = ((str(i), optimizer) for i, optimizer in enumerate(optimizers))
     namer = ParameterNamer(model)
     return [OptimizerState(name, optimizer, namer) for name, optimizer in named]
+
+
+def adam_eps(optimizers: list[OptimizerState]) -> float:
+    """The eps of Adam and its relatives: that of most elements where groups disagree."""
+    elements: Counter[float] = Counter()
+    for optimizer in optimizers:
+        elements.update(optimizer.elements_by_eps())
+    return max(elements, key=elements.__getitem__, default=_ADAM_EPS)
 
 
 class OptimizerState:
@@ -49,6 +60,14 @@ class OptimizerState:
         self._parameters: dict[str, torch.Tensor] = {}
         self._groups: list[list[str]] = []
         self._name_parameters(namer)
+
+    def elements_by_eps(self) -> Counter[float]:
+        """How many elements are updated with which eps, of groups like Adam's."""
+        elements: Counter[float] = Counter()
+        for group in self._optimizer.param_groups:
+            if "eps" in group and "betas" in group:
+                elements[float(group["eps"])] += sum(p.numel() for p in group["params"])
+        return elements
 
     def _name_parameters(self, namer: ParameterNamer) -> None:
         groups = [group["params"] for group in self._optimizer.param_groups]
