@@ -1,19 +1,16 @@
 #include <bitsnap/saver.h>
 
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
-#include <new>
-#include <system_error>
-#include <thread>
 
 #include <fmt/format.h>
 
 #include "base/parallel.h"
 #include "base/try.h"
-#include "engine/arena_pool.h"
-#include "engine/manifest.h"
+#include "engine/guard.h"
+#include "engine/local_keeper.h"
 #include "engine/ticket.h"
 
 namespace bitsnap {
@@ -21,54 +18,23 @@ namespace {
 
 // More do not copy faster on the machines measured; one alone may not reach the memory's speed.
 constexpr unsigned kMaxCopyThreads = 4;
-// A quarter of a core where the training competes for it, all of the machine in the training's
-// pauses, and seldom between two threads that wait for each other.
-constexpr int kNiceness = 5;
-
-// A copied state and what is to be done with it.
-struct Job {
-  Arena arena;
-  Manifest manifest;
-  SaveOptions options;
-  std::shared_ptr<SaveTicket::State> ticket;
-};
-
-template <class F>
-std::invoke_result_t<F> WithoutExceptions(F&& body) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return Fail(ErrorKind::kOutOfMemory, "out of memory while saving; lower max_memory");
-  } catch (const std::exception& exception) {
-    return Fail(ErrorKind::kIo, fmt::format("saving failed: {}", exception.what()));
-  }
-}
-
-Result<SaveReport> Write(Store& store, Job& job) {
-  Progress progress = [ticket = job.ticket, told = std::move(job.options.progress)](
-                          uint64_t done, uint64_t total) {
-    ticket->Advance(done, total);
-    return !told || told(done, total);
-  };
-  job.options.progress = std::move(progress);
-  return WithoutExceptions(
-      [&] { return store.Save(ViewsOf(job.manifest, job.arena.bytes()), job.options); });
-}
 
 Error Cancelled() { return {ErrorKind::kCancelled, "waiting for saves was cancelled; they go on"}; }
 
+Result<void> Copy(std::span<const TensorView> tensors, const Manifest& manifest, MutableBytes to) {
+  const unsigned threads = std::min(kMaxCopyThreads, ThreadCount(0));
+  return WithoutExceptions([&] { return CopyInto(tensors, manifest, to, threads); });
+}
+
 }  // namespace
 
-// Lock rule: every member below `mutex_` is guarded by it, but the front job, which is the
-// background thread's alone.
+// Lock rule: every member below `mutex_` is guarded by it, but `keeper_`, which guards itself.
 class Saver::Impl {
  public:
   Impl(Store store, const SaverOptions& options)
-      : store_(std::move(store)), on_busy_(options.on_busy), pool_(options.max_memory) {}
-
-  void Start() {
-    thread_ = std::thread([this] { Run(); });
-  }
+      : store_(store),
+        on_busy_(options.on_busy),
+        keeper_(std::make_unique<LocalKeeper>(std::move(store), options.max_memory)) {}
 
   bool IsInAnotherProcess() const { return getpid() != process_; }
 
@@ -90,23 +56,16 @@ class Saver::Impl {
 
   Result<void> Wait(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait(lock, stop, [this] { return idle(); })) {
-      return tl::make_unexpected(Cancelled());
-    }
+    BITSNAP_TRY(WaitUntilIdle(lock, stop));
     return TakeFailure();
   }
 
   Result<void> Close(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait(lock, stop, [this] { return idle(); })) {
-      return tl::make_unexpected(Cancelled());
-    }
+    BITSNAP_TRY(WaitUntilIdle(lock, stop));
     closing_ = true;
-    changed_.notify_all();
-    pool_.Clear();
-    std::thread thread = std::exchange(thread_, {});
     lock.unlock();
-    if (thread.joinable()) thread.join();
+    keeper_->Close();
     lock.lock();
     return TakeFailure();
   }
@@ -118,11 +77,15 @@ class Saver::Impl {
 
   size_t pending() const {
     std::lock_guard lock(mutex_);
-    return jobs_.size();
+    return pending_.size();
   }
 
  private:
-  bool idle() const { return jobs_.empty() && staging_ == 0; }
+  Result<void> WaitUntilIdle(std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
+    const auto is_idle = [this] { return pending_.empty() && staging_ == 0; };
+    if (!changed_.wait(lock, stop, is_idle)) return tl::make_unexpected(Cancelled());
+    return {};
+  }
 
   Result<void> Enter(const SaveOptions& options) {
     std::lock_guard lock(mutex_);
@@ -131,12 +94,11 @@ class Saver::Impl {
       return Fail(ErrorKind::kInvalidArgument,
                   fmt::format("step {}: this Saver is closed; start another", options.step));
     }
-    for (const Job& job : jobs_) {
-      if (job.ticket->step == options.step && !options.overwrite) {
-        return Fail(ErrorKind::kAlreadyExists,
-                    fmt::format("step {} is being saved already; save another step, or overwrite",
-                                options.step));
-      }
+    const auto same = std::find(pending_.begin(), pending_.end(), options.step);
+    if (same != pending_.end() && !options.overwrite) {
+      return Fail(ErrorKind::kAlreadyExists,
+                  fmt::format("step {} is being saved already; save another step, or overwrite",
+                              options.step));
     }
     ++staging_;
     return {};
@@ -152,17 +114,60 @@ class Saver::Impl {
                            const std::stop_token& stop) {
     auto ticket = std::make_shared<SaveTicket::State>(options.step);
     BITSNAP_TRY(store_.Check(tensors, options));
-    Job job{.manifest = Place(tensors), .options = options, .ticket = ticket};
-    BITSNAP_ASSIGN(std::optional<Arena> arena, Reserve(*ticket, job.manifest.bytes, stop));
-    if (arena) {
-      job.arena = *std::move(arena);
-      BITSNAP_TRY(Copy(tensors, job));
-      Queue(std::move(job));
+    Manifest manifest = Place(tensors);
+    BITSNAP_ASSIGN(const auto memory, Reserve(*ticket, manifest.bytes, options, stop));
+    if (memory) {
+      BITSNAP_TRY(Copy(tensors, manifest, memory->bytes()));
+      Submit(*memory, std::move(manifest), options, ticket);
     } else {
       ticket->Skip();
     }
     ticket->staging.blocked_seconds = SecondsSince(ticket->start);
     return SaveTicket(ticket);
+  }
+
+  // Null: this save is to be skipped.
+  Result<std::unique_ptr<Reservation>> Reserve(SaveTicket::State& ticket, uint64_t bytes,
+                                               const SaveOptions& options,
+                                               const std::stop_token& stop) {
+    auto memory = keeper_->Reserve(bytes, options, /*wait=*/false, stop);
+    if (!memory || *memory || on_busy_ == OnBusy::kSkip) return memory;
+    if (on_busy_ == OnBusy::kError) {
+      return Fail(ErrorKind::kBusy,
+                  fmt::format("step {}: {} earlier save(s) still fill max_memory; save less often, "
+                              "raise max_memory, or wait",
+                              ticket.step, pending()));
+    }
+    const auto start = Clock::now();
+    memory = keeper_->Reserve(bytes, options, /*wait=*/true, stop);
+    ticket.staging.waited_seconds = SecondsSince(start);
+    return memory;
+  }
+
+  void Submit(Reservation& memory, Manifest manifest, SaveOptions options,
+              const std::shared_ptr<SaveTicket::State>& ticket) {
+    options.progress = [ticket, told = std::move(options.progress)](uint64_t done, uint64_t total) {
+      ticket->Advance(done, total);
+      return !told || told(done, total);
+    };
+    {
+      std::lock_guard lock(mutex_);
+      pending_.push_back(ticket->step);
+    }
+    memory.Submit(std::move(manifest), std::move(options),
+                  [this, ticket](Result<SaveReport> report) { Finish(ticket, std::move(report)); });
+  }
+
+  void Finish(const std::shared_ptr<SaveTicket::State>& ticket, Result<SaveReport> report) {
+    std::lock_guard lock(mutex_);
+    pending_.erase(std::find(pending_.begin(), pending_.end(), ticket->step));
+    if (report) {
+      last_durable_ = ticket->step;
+    } else {
+      failed_.push_back(ticket);
+    }
+    ticket->Finish(std::move(report));
+    changed_.notify_all();
   }
 
   // Requires: mutex_ held.
@@ -178,98 +183,26 @@ class Saver::Impl {
     return {};
   }
 
-  // nullopt: this save is to be skipped.
-  Result<std::optional<Arena>> Reserve(SaveTicket::State& ticket, uint64_t bytes,
-                                       const std::stop_token& stop) {
-    Result<std::optional<Arena>> arena;
-    const auto is_settled = [&] {
-      arena = pool_.Take(bytes);
-      return !arena || *arena;
-    };
-    std::unique_lock lock(mutex_);
-    if (is_settled() || on_busy_ == OnBusy::kSkip) return arena;
-    if (on_busy_ == OnBusy::kError) {
-      return Fail(ErrorKind::kBusy,
-                  fmt::format("step {}: {} earlier save(s) still fill max_memory; save less often, "
-                              "raise max_memory, or wait",
-                              ticket.step, jobs_.size()));
-    }
-    const auto start = Clock::now();
-    if (!changed_.wait(lock, stop, is_settled)) {
-      return Fail(ErrorKind::kCancelled,
-                  fmt::format("step {}: waiting for room was cancelled", ticket.step));
-    }
-    ticket.staging.waited_seconds = SecondsSince(start);
-    return arena;
-  }
-
-  Result<void> Copy(std::span<const TensorView> tensors, Job& job) {
-    const unsigned threads = std::min(kMaxCopyThreads, ThreadCount(0));
-    Result<void> copied = WithoutExceptions(
-        [&] { return CopyInto(tensors, job.manifest, job.arena.bytes(), threads); });
-    if (copied) return copied;
-    std::lock_guard lock(mutex_);
-    pool_.GiveBack(std::move(job.arena));
-    return copied;
-  }
-
-  void Queue(Job job) {
-    std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
-    changed_.notify_all();
-  }
-
-  void Run() {
-    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);
-    std::unique_lock lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [this] { return !jobs_.empty() || closing_; });
-      if (jobs_.empty()) return;
-      Job& job = jobs_.front();
-      lock.unlock();
-      Result<SaveReport> result = Write(store_, job);
-      lock.lock();
-      Finish(std::move(result));
-    }
-  }
-
-  // Requires: mutex_ held.
-  void Finish(Result<SaveReport> result) {
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    pool_.GiveBack(std::move(job.arena));
-    if (result) {
-      last_durable_ = job.ticket->step;
-    } else {
-      failed_.push_back(job.ticket);
-    }
-    job.ticket->Finish(std::move(result));
-    changed_.notify_all();
-  }
-
-  Store store_;
+  const Store store_;
   const OnBusy on_busy_;
   const pid_t process_ = getpid();
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;  // any of what follows
-  ArenaPool pool_;
-  std::deque<Job> jobs_;  // the front one is being saved
-  size_t staging_ = 0;    // calls of Save that have not returned
+  std::vector<uint64_t> pending_;        // steps handed over and not finished
+  size_t staging_ = 0;                   // calls of Save that have not returned
   std::deque<std::shared_ptr<SaveTicket::State>> failed_;
   std::optional<uint64_t> last_durable_;
   bool closing_ = false;
-  std::thread thread_;
+
+  const std::unique_ptr<Keeper> keeper_;  // goes first: it calls Finish
 };
 
 Saver::Saver(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<Saver> Saver::Start(Store store, const SaverOptions& options) {
-  return WithoutExceptions([&]() -> Result<Saver> {
-    auto impl = std::make_unique<Impl>(std::move(store), options);
-    impl->Start();
-    return Saver(std::move(impl));
-  });
+  return WithoutExceptions(
+      [&]() -> Result<Saver> { return Saver(std::make_unique<Impl>(std::move(store), options)); });
 }
 
 Saver::Saver(Saver&&) noexcept = default;

@@ -1,0 +1,45 @@
+// Who keeps the copies of states and saves them: this process, or the agent.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include <bitsnap/result.h>
+#include <bitsnap/store.h>
+
+#include "engine/manifest.h"
+#include "engine/save_queue.h"
+
+namespace bitsnap {
+
+// Memory for one copy. Given back when it is destroyed before Submit. One thread at a time, and
+// must not outlive its Keeper.
+class Reservation {
+ public:
+  virtual ~Reservation() = default;
+  // At least what was asked for.
+  virtual MutableBytes bytes() const = 0;
+  // Hands the copy over: from here on nobody may change it. `done` is called once, on another
+  // thread or, when it could not be handed over, on this one.
+  virtual void Submit(Manifest manifest, SaveOptions options, SaveDone done) = 0;
+};
+
+// Safe to use from several threads.
+class Keeper {
+ public:
+  virtual ~Keeper() = default;
+
+  // Memory for a copy of `bytes`, which will be saved as `options` say. Null when earlier saves
+  // hold it and `wait` is false. kCancelled when `stop` ended the waiting.
+  virtual Result<std::unique_ptr<Reservation>> Reserve(uint64_t bytes, const SaveOptions& options,
+                                                       bool wait, std::stop_token stop) = 0;
+
+  // Finishes what is queued and gives the memory back. Nothing may be reserved afterwards.
+  virtual void Close() = 0;
+};
+
+}  // namespace bitsnap
