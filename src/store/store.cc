@@ -61,6 +61,38 @@ StepInfo ToStepInfo(uint64_t step, const StepSurvey& survey) {
   return info;
 }
 
+// One round of RestoreNewest over these steps, oldest first. nullopt when each of them failed by
+// its own fault.
+Result<std::optional<uint64_t>> UseNewest(const Store& store, const std::vector<uint64_t>& steps,
+                                          uint32_t rank,
+                                          const std::function<Result<void>(const Snapshot&)>& use,
+                                          std::vector<PassedOver>& failures) {
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    Result<Snapshot> snapshot = store.OpenStep(*step, rank);
+    if (!snapshot && snapshot.error().kind == ErrorKind::kInvalidArgument) {
+      return tl::make_unexpected(std::move(snapshot).error());
+    }
+    Result<void> used = snapshot ? use(*snapshot) : tl::make_unexpected(snapshot.error());
+    if (used) return *step;
+    if (snapshot && !IsTheStepsFault(used.error().kind)) {
+      return tl::make_unexpected(std::move(used).error());
+    }
+    failures.push_back({*step, std::move(used).error()});
+  }
+  return std::nullopt;
+}
+
+tl::unexpected<Error> NothingRestored(const fs::path& directory,
+                                      const std::vector<PassedOver>& failures) {
+  if (failures.empty()) {
+    return Fail(ErrorKind::kNotFound,
+                fmt::format("{}: no snapshot has been saved here", directory.string()));
+  }
+  const Error& newest = failures.front().error;
+  return Fail(newest.kind, fmt::format("{}: none of its {} step(s) can be restored; the newest: {}",
+                                       directory.string(), failures.size(), newest.message));
+}
+
 }  // namespace
 
 Store::Store(fs::path directory, FileSystem* file_system)
@@ -101,33 +133,23 @@ Result<Snapshot> Store::OpenStep(uint64_t step, uint32_t rank) const {
 Result<uint64_t> Store::RestoreNewest(uint32_t rank,
                                       const std::function<Result<void>(const Snapshot&)>& use,
                                       std::vector<PassedOver>* passed_over) const {
-  BITSNAP_ASSIGN(std::vector<uint64_t> steps, ListSteps({directory_, file_system_}));
-  std::optional<Error> newest_problem;
-  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    const auto pass_over = [&](Error error) {
-      if (!newest_problem) newest_problem = error;
-      if (passed_over != nullptr) passed_over->push_back({*step, std::move(error)});
-    };
-    Result<Snapshot> snapshot = OpenStep(*step, rank);
-    if (!snapshot && snapshot.error().kind == ErrorKind::kInvalidArgument) {
-      return tl::make_unexpected(std::move(snapshot).error());
-    }
-    if (!snapshot) {
-      pass_over(std::move(snapshot).error());
-      continue;
-    }
-    Result<void> used = use(*snapshot);
-    if (used) return *step;
-    if (!IsTheStepsFault(used.error().kind)) return tl::make_unexpected(std::move(used).error());
-    pass_over(std::move(used).error());
+  std::vector<PassedOver> failures;
+  Result<std::optional<uint64_t>> used;
+  std::optional<uint64_t> newest;
+  while (used && !*used) {
+    BITSNAP_ASSIGN(const std::vector<uint64_t> steps, ListSteps({directory_, file_system_}));
+    // What was listed may have been pruned meanwhile; but only because there are newer steps.
+    if (steps.empty() || steps.back() == newest) break;
+    newest = steps.back();
+    failures.clear();
+    used = UseNewest(*this, steps, rank, use, failures);
   }
-  if (!newest_problem) {
-    return Fail(ErrorKind::kNotFound,
-                fmt::format("{}: no snapshot has been saved here", directory_.string()));
+  if (passed_over != nullptr) {
+    passed_over->insert(passed_over->end(), failures.begin(), failures.end());
   }
-  return Fail(newest_problem->kind,
-              fmt::format("{}: none of its {} step(s) can be restored; the newest: {}",
-                          directory_.string(), steps.size(), newest_problem->message));
+  if (!used) return tl::make_unexpected(std::move(used).error());
+  if (!*used) return NothingRestored(directory_, failures);
+  return **used;
 }
 
 Result<std::vector<StepInfo>> Store::List() const {

@@ -357,6 +357,25 @@ TEST_F(StoreTest, RestoresTheNewestStepThatIsSound) {
   EXPECT_EQ(passed_over[1].error.kind, ErrorKind::kCorrupt);
 }
 
+// As when a training that keeps only its newest step goes on while another process restores.
+TEST_F(StoreTest, RestoresANewerStepWhenThoseListedWerePruned) {
+  Store store = this->store();
+  const Contents state = SmallState();
+  ASSERT_TRUE(Save(store, state, {.step = 1}));
+  std::vector<uint64_t> tried;
+  std::vector<PassedOver> passed_over;
+  const auto use = [&](const Snapshot& snapshot) -> Result<void> {
+    tried.push_back(snapshot.step());
+    if (snapshot.step() != 1) return {};
+    EXPECT_TRUE(Save(store, state, {.step = 2, .base = {BaseChoice::Kind::kNone}}));
+    EXPECT_TRUE(store.Prune({.keep_last = 1}));
+    return Fail(ErrorKind::kIo, "gone");
+  };
+  EXPECT_EQ(store.RestoreNewest(0, use, &passed_over), 2u);
+  EXPECT_EQ(tried, (std::vector<uint64_t>{1, 2}));
+  EXPECT_TRUE(passed_over.empty());
+}
+
 TEST_F(StoreTest, RestoreEndsAtTheCallersOwnErrors) {
   Store store = this->store();
   ASSERT_TRUE(Save(store, SmallState(), {.step = 1}));
