@@ -101,7 +101,7 @@ void AddSave(CLI::App& app, Command& command) {
       ->type_name("NAME");
   save->add_option_function<std::string>(
           "--base", [&options](const auto& text) { options.base = ParseBase(text); },
-          "auto (default): lean on the newest base where that is 10 % smaller\n"
+          "auto (default): lean on the newest base where that is 5 % smaller\n"
           "none: stand alone\n"
           "a step: lean on that one")
       ->type_name("BASE");

@@ -15,6 +15,8 @@ trap finish EXIT
 if mount -t tmpfs -o huge=always,size=4g tmpfs "$ramdisk" 2>/dev/null; then
   echo "RAM disk of huge pages:"
   BITSNAP_BENCH_DIR=$ramdisk build/release/store_bench "$@"
+  BITSNAP_BENCH_DIR=$ramdisk build/release/state_bench
 fi
 echo "/dev/shm:"
 BITSNAP_BENCH_DIR=/dev/shm build/release/store_bench "$@"
+BITSNAP_BENCH_DIR=/dev/shm build/release/state_bench

@@ -32,7 +32,7 @@ std::optional<Profile> ParseProfile(std::string_view name);
 // Which snapshot a new one may lean on.
 struct BaseChoice {
   enum class Kind {
-    kAuto,  // the newest base, where that is at least 10 % smaller than standing alone
+    kAuto,  // the newest base, where that is at least 5 % smaller than standing alone
     kNone,  // stand alone
     kStep,  // the snapshot of `step`, which must stand alone
   };

@@ -41,7 +41,7 @@ Result<std::vector<TensorRecord>> EncodeTensors(std::span<const EncodeTask> task
                                                 const SnapshotReader* base, unsigned threads,
                                                 const Progress& progress, SnapshotWriter& writer);
 
-inline constexpr size_t kBatchBytes = size_t{4} << 20;
+inline constexpr size_t kBatchBytes = size_t{1} << 20;
 inline constexpr size_t kBatchesPerThread = 2;
 
 }  // namespace bitsnap

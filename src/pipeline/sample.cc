@@ -17,7 +17,7 @@ void AppendPieces(size_t number, const EncodeTask& task, std::vector<BlockRange>
   const size_t wanted = CeilDiv(blocks.size(), kSampleOneIn);
   for (size_t i = 0; i < wanted; ++i) {
     BlockRange piece = blocks[blocks.size() * (2 * i + 1) / (2 * wanted)];
-    piece.bytes = std::min(piece.bytes, kSamplePieceBytes);
+    piece.bytes = std::min(piece.bytes, task.parts() * kSamplePieceBytes);
     pieces.push_back(piece);
   }
 }

@@ -12,6 +12,6 @@ Result<std::vector<TensorSample>> SampleTasks(std::span<const EncodeTask> tasks,
                                               const SnapshotReader* base, unsigned threads);
 
 inline constexpr size_t kSampleOneIn = 16;
-inline constexpr size_t kSamplePieceBytes = size_t{64} << 10;
+inline constexpr size_t kSamplePieceBytes = size_t{16} << 10;
 
 }  // namespace bitsnap

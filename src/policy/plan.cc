@@ -50,13 +50,32 @@ double RatioOf(const TensorSample& sample, const CodecSample& codec) {
          static_cast<double>(std::max<uint64_t>(codec.coded_bytes, 1));
 }
 
+// A base must save this part of the snapshot.
+constexpr uint64_t kBaseGain = 20;
+
+// A step from the base takes several times the time of the other codecs, both ways, and the base's
+// block besides: it must be smaller than they are by this part.
+constexpr uint64_t kDeltaGain = 8;
+
+// The smallest of those that may be used.
 const CodecSample* BestOf(const TensorSample& sample, bool with_base) {
-  const CodecSample* best = nullptr;
+  const CodecSample *best = nullptr, *delta = nullptr;
   for (const CodecSample& codec : sample.codecs) {
     if (codec.with_base && !with_base) continue;
-    if (best == nullptr || codec.coded_bytes < best->coded_bytes) best = &codec;
+    if (codec.codec == CodecId::kDelta) {
+      delta = &codec;
+    } else if (best == nullptr || codec.coded_bytes < best->coded_bytes) {
+      best = &codec;
+    }
   }
-  return best;
+  if (delta == nullptr) return best;
+  const uint64_t other = best != nullptr ? best->coded_bytes : sample.sampled_bytes;
+  return delta->coded_bytes <= other - CeilDiv(other, kDeltaGain) ? delta : best;
+}
+
+bool MayBeUsed(const CodecSample& codec, const CodecSample& best, bool with_base) {
+  if (codec.with_base && !with_base) return false;
+  return codec.codec != CodecId::kDelta || best.codec == CodecId::kDelta;
 }
 
 // "delta 3.6x, bitmask 1.1x, planes 1.5x", in order of the plan.
@@ -130,7 +149,7 @@ TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base) {
   const uint64_t near = best->coded_bytes + best->coded_bytes / 64;
   std::vector<CodecId> codecs;
   for (const CodecSample& codec : sample.codecs) {
-    if (codec.with_base && !with_base) continue;
+    if (!MayBeUsed(codec, *best, with_base)) continue;
     const bool is_new = std::find(codecs.begin(), codecs.end(), codec.codec) == codecs.end();
     if (is_new && codec.coded_bytes <= near) codecs.push_back(codec.codec);
   }
@@ -147,9 +166,10 @@ BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const 
   const uint64_t delta = estimate.delta_bytes;
   const double saved =
       standalone > 0 ? 100 - 100 * static_cast<double>(delta) / static_cast<double>(standalone) : 0;
-  if (standalone == 0 || delta > standalone - CeilDiv(standalone, 10)) {
-    return {false, fmt::format("leaning on step {} would save about {:.0f} %, less than a tenth",
-                               base_step, saved)};
+  if (standalone == 0 || delta > standalone - CeilDiv(standalone, kBaseGain)) {
+    return {false,
+            fmt::format("leaning on step {} would save about {:.0f} %, less than a twentieth",
+                        base_step, saved)};
   }
   if (chain.snapshots > 1 && delta > chain.bytes / chain.snapshots) {
     return {false,

@@ -72,9 +72,10 @@ struct BaseDecision {
   std::string why;
 };
 
-// Whether to lean on the base of `base_step`. It must save a tenth, which is what the dependency is
-// worth; and the delta must not be larger than the chain's snapshots are on average, the base
-// included: from then on every further delta would raise that average, and a new base lowers it.
+// Whether to lean on the base of `base_step`. It must save a twentieth, which is what the
+// dependency is worth; and the delta must not be larger than the chain's snapshots are on average,
+// the base included: from then on every further delta would raise that average, and a new base
+// lowers it.
 BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const Chain& chain);
 
 }  // namespace bitsnap

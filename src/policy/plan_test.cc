@@ -79,13 +79,22 @@ TEST(PlanTensor, WhatMayLoseStandsAlone) {
 const TensorSample kSample = {.tensor_bytes = 8000,
                               .sampled_bytes = 1000,
                               .codecs = {{CodecId::kDelta, true, 250},
-                                         {CodecId::kBitmask, true, 253},
+                                         {CodecId::kBitmask, true, 300},
                                          {CodecId::kPlanes, false, 500}}};
 
 TEST(Narrow, KeepsTheBestAndWhatComesNear) {
+  TensorSample sample = kSample;
+  sample.codecs = {{CodecId::kResidual, false, 250},
+                   {CodecId::kBitmask, true, 253},
+                   {CodecId::kPlanes, false, 254}};
+  EXPECT_THAT(Narrow({{}, ""}, sample, true).codecs,
+              ElementsAre(CodecId::kResidual, CodecId::kBitmask));
+}
+
+TEST(Narrow, LeavesOutWhatNeedsTheBase) {
   const TensorPlan plan{{CodecId::kDelta, CodecId::kBitmask, CodecId::kPlanes}, "lossless"};
   const TensorPlan delta = Narrow(plan, kSample, true);
-  EXPECT_THAT(delta.codecs, ElementsAre(CodecId::kDelta, CodecId::kBitmask));
+  EXPECT_THAT(delta.codecs, ElementsAre(CodecId::kDelta));
   EXPECT_THAT(delta.why, HasSubstr("delta 4.00x"));
   const TensorPlan alone = Narrow(plan, kSample, false);
   EXPECT_THAT(alone.codecs, ElementsAre(CodecId::kPlanes));
@@ -94,9 +103,23 @@ TEST(Narrow, KeepsTheBestAndWhatComesNear) {
 
 TEST(Narrow, PutsTheBestFirst) {
   TensorSample sample = kSample;
-  sample.codecs[1].coded_bytes = 247;
-  EXPECT_THAT(Narrow({{CodecId::kDelta, CodecId::kBitmask}, ""}, sample, true).codecs,
-              ElementsAre(CodecId::kBitmask, CodecId::kDelta));
+  sample.codecs[1].coded_bytes = 503;
+  std::swap(sample.codecs[1], sample.codecs[2]);
+  sample.codecs[0].coded_bytes = 1000;
+  sample.codecs[1].coded_bytes = 505;
+  EXPECT_THAT(Narrow({{}, ""}, sample, true).codecs,
+              ElementsAre(CodecId::kBitmask, CodecId::kPlanes));
+}
+
+TEST(Narrow, AsksADeltaForAnEighth) {
+  TensorSample sample = kSample;
+  sample.codecs[1].coded_bytes = 480;
+  sample.codecs[0].coded_bytes = 420;
+  EXPECT_THAT(Narrow({{}, ""}, sample, true).codecs, ElementsAre(CodecId::kDelta));
+  EXPECT_EQ(EstimateBytes(sample, true), 8 * 420u);
+  sample.codecs[0].coded_bytes = 421;
+  EXPECT_THAT(Narrow({{}, ""}, sample, true).codecs, ElementsAre(CodecId::kBitmask));
+  EXPECT_EQ(EstimateBytes(sample, true), 8 * 480u);
 }
 
 TEST(EstimateBytes, ScalesTheBestOfTheSample) {
@@ -106,9 +129,9 @@ TEST(EstimateBytes, ScalesTheBestOfTheSample) {
   EXPECT_EQ(EstimateBytes({}, true), 0u);
 }
 
-TEST(DecideBase, AsksForATenth) {
-  EXPECT_TRUE(DecideBase(5, {1000, 900}, {1000, 1}).delta);
-  EXPECT_FALSE(DecideBase(5, {1000, 901}, {1000, 1}).delta);
+TEST(DecideBase, AsksForATwentieth) {
+  EXPECT_TRUE(DecideBase(5, {1000, 950}, {1000, 1}).delta);
+  EXPECT_FALSE(DecideBase(5, {1000, 951}, {1000, 1}).delta);
   EXPECT_FALSE(DecideBase(5, {1000, 2000}, {1000, 1}).delta);
   EXPECT_FALSE(DecideBase(5, {0, 0}, {1000, 1}).delta);
   EXPECT_TRUE(DecideBase(5, {1000, 0}, {1000, 1}).delta);

@@ -143,7 +143,7 @@ TEST_F(StoreTest, WritesANewBaseWhereADeltaWouldNotPay) {
   const auto report = Save(store, SmallState(2), {.step = 20});
   ASSERT_TRUE(report);
   EXPECT_FALSE(report->base_step);
-  EXPECT_NE(report->base_reason.find("less than a tenth"), std::string::npos);
+  EXPECT_NE(report->base_reason.find("less than a twentieth"), std::string::npos);
   EXPECT_EQ(Files("step-00000020").size(), 1u);  // no link left
 }
 

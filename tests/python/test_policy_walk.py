@@ -97,7 +97,7 @@ def test_decisions_change_with_the_run(walk):
               if t.dim() > 0}  # fmt: skip
     rebased, _ = walk.save(shaken)
     assert rebased["base_step"] is None
-    assert "less than a tenth" in rebased["base_reason"]
+    assert "less than a twentieth" in rebased["base_reason"]
 
 
 def test_what_does_not_move_costs_nothing(walk):
