@@ -85,8 +85,8 @@ def check_include(tree, path, token):
             return None, target
         return f"room {room} may not include room {target}", None
     if SIMD.match(name):
-        kernel = path.parts[:2] == ("src", "codec") and path.match("kernel*.cc")
-        return None if kernel else f"SIMD ({name}) belongs in src/codec/*/kernel*.cc", None
+        kernel = path.parts[0] == "src" and path.match("kernel*.cc")
+        return None if kernel else f"SIMD ({name}) belongs in src/**/kernel*.cc", None
     if token[0] == "<":
         public = path.parts[0] == "include"
         if public and re.search(r"[./]", name) and name != "tl/expected.hpp":

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/populate.h"
+
 namespace bitsnap {
 
 uint64_t RoundUpToPages(uint64_t bytes) {
@@ -24,7 +26,9 @@ Result<Arena> Arena::Map(uint64_t bytes) {
                             bytes));
   }
   madvise(memory, bytes, MADV_DONTFORK);  // advice only
-  return Arena({static_cast<std::byte*>(memory), bytes});
+  const MutableBytes pages(static_cast<std::byte*>(memory), bytes);
+  Populate(pages);
+  return Arena(pages);
 }
 
 Arena::Arena(Arena&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}

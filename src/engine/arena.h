@@ -9,8 +9,8 @@
 
 namespace bitsnap {
 
-// One mapping of whole pages, untouched at first. A child of fork() does not get it: else each page
-// written next would be copied.
+// One mapping of whole pages, which are there already. A child of fork() does not get it: else each
+// page written next would be copied.
 class Arena {
  public:
   static Result<Arena> Map(uint64_t bytes);

@@ -1,17 +1,17 @@
 #include "engine/manifest.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "base/parallel.h"
+#include "engine/kernel_copy.h"
 
 namespace bitsnap {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
-// Large enough for memcpy to bypass the caches, small enough to share out evenly.
-constexpr uint64_t kPieceBytes = uint64_t{32} << 20;
+// Small enough to share out evenly, large enough that handing them out costs nothing.
+constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
 
 struct Piece {
   const std::byte* from;
@@ -57,7 +57,7 @@ Result<void> CopyInto(std::span<const TensorView> tensors, const Manifest& manif
       .threads = threads,
       .slots = std::max<size_t>(pieces.size(), 1),
       .produce = [&](size_t item, size_t, unsigned) -> Result<void> {
-        std::memcpy(pieces[item].to, pieces[item].from, pieces[item].bytes);
+        StreamCopy(pieces[item].to, pieces[item].from, pieces[item].bytes);
         return {};
       },
       .consume = [](size_t, size_t) -> Result<void> { return {}; },
