@@ -43,26 +43,54 @@ Result<void> DecodeJob(const BlockJob& job, Workspace& workspace) {
   return {};
 }
 
-Result<void> DecodeAll(const std::vector<BlockJob>& jobs, unsigned threads,
-                       const Progress& progress) {
+bool LeansOnPeer(const SnapshotReader& file, size_t tensor) {
+  return file.index().tensors[tensor].peer.has_value();
+}
+
+// Decodes blocks that lean on no other tensor of their snapshot before those that do. Reorders the
+// jobs.
+Result<void> DecodeAll(std::span<BlockJob> jobs, unsigned threads, const Progress& progress) {
   uint64_t total = 0, done = 0;
   for (const BlockJob& job : jobs) total += job.block.bytes;
-  std::vector<Workspace> workspaces(threads);
-  return RunOrdered({
-      .count = jobs.size(),
-      .threads = threads,
-      // Items keep nothing in their slots; many of them let fast threads run ahead of slow ones.
-      .slots = size_t{16} * threads,
-      .produce = [&](size_t item, size_t,
-                     unsigned worker) { return DecodeJob(jobs[item], workspaces[worker]); },
-      .consume = [&](size_t item, size_t) -> Result<void> {
-        done += jobs[item].block.bytes;
-        if (progress && !progress(done, total)) {
-          return Fail(ErrorKind::kCancelled, "reading was cancelled");
-        }
-        return {};
-      },
+  const auto leaning = std::stable_partition(jobs.begin(), jobs.end(), [](const BlockJob& job) {
+    return !LeansOnPeer(*job.source.file, job.block.tensor);
   });
+  std::vector<Workspace> workspaces(threads);
+  const auto decode = [&](std::span<const BlockJob> some) {
+    return RunOrdered({
+        .count = some.size(),
+        .threads = threads,
+        // Items keep nothing in their slots; many of them let fast threads run ahead of slow ones.
+        .slots = size_t{16} * threads,
+        .produce = [&](size_t item, size_t,
+                       unsigned worker) { return DecodeJob(some[item], workspaces[worker]); },
+        .consume = [&](size_t item, size_t) -> Result<void> {
+          done += some[item].block.bytes;
+          if (progress && !progress(done, total)) {
+            return Fail(ErrorKind::kCancelled, "reading was cancelled");
+          }
+          return {};
+        },
+    });
+  };
+  BITSNAP_TRY(decode(std::span(jobs.begin(), leaning)));
+  return decode(std::span(leaning, jobs.end()));
+}
+
+// Where the tensors that lean on no other will be, once they are decoded: those that are asked for
+// whole.
+std::vector<Bytes> WholeTensors(const SnapshotSource& source,
+                                std::span<const ReadRequest> requests) {
+  const auto& tensors = source.file->index().tensors;
+  std::vector<Bytes> whole(tensors.size());
+  for (const ReadRequest& request : requests) {
+    const Place place = Locate(source, request.tensor);
+    const bool is_whole = request.out.size() == RawBytes(tensors[request.tensor]);
+    if (is_whole && !LeansOnPeer(*place.source.file, place.tensor)) {
+      whole[request.tensor] = request.out;
+    }
+  }
+  return whole;
 }
 
 Result<void> AppendPieces(const SnapshotSource& source, const ReadRequest& request,
@@ -119,11 +147,16 @@ std::vector<BlockJob> GroupByBlock(std::vector<Piece>& pieces) {
 
 Result<void> ReadTensors(const SnapshotSource& source, std::span<const ReadRequest> requests,
                          unsigned threads, const Progress& progress) {
+  // What leans on a tensor that is read as well takes it from there.
+  std::vector<Bytes> known;
+  const SnapshotSource with_known{source.file, source.base, &known};
   std::vector<Piece> pieces;
   for (const ReadRequest& request : requests) {
-    BITSNAP_TRY(AppendPieces(source, request, pieces));
+    BITSNAP_TRY(AppendPieces(with_known, request, pieces));
   }
-  return DecodeAll(GroupByBlock(pieces), threads, progress);
+  known = WholeTensors(source, requests);
+  std::vector<BlockJob> jobs = GroupByBlock(pieces);
+  return DecodeAll(jobs, threads, progress);
 }
 
 Result<void> VerifyTensors(const SnapshotSource& source, unsigned threads,

@@ -116,9 +116,13 @@ class ContextReader {
     const TensorInfo& peer = source_.file->index().tensors[*record_.peer].info;
     if (!codec.SupportsPeer(peer.dtype)) return refuse("its peer has a dtype that does not fit");
     const size_t word = WordBytes(record_.info.dtype), peer_word = WordBytes(peer.dtype);
-    const MutableBytes out = Room(workspace_.levels[level_].peer, raw_bytes_ / word * peer_word);
-    BITSNAP_TRY(DecodeRange(source_, *record_.peer, offset_ / word * peer_word, out, workspace_,
-                            level_ + 1));
+    const uint64_t offset = offset_ / word * peer_word;
+    const size_t bytes = raw_bytes_ / word * peer_word;
+    if (source_.known != nullptr && !(*source_.known)[*record_.peer].empty()) {
+      return PeerBlock{peer.dtype, (*source_.known)[*record_.peer].subspan(offset, bytes)};
+    }
+    const MutableBytes out = Room(workspace_.levels[level_].peer, bytes);
+    BITSNAP_TRY(DecodeRange(source_, *record_.peer, offset, out, workspace_, level_ + 1));
     return PeerBlock{peer.dtype, out};
   }
 

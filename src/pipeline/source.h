@@ -15,6 +15,9 @@ namespace bitsnap {
 struct SnapshotSource {
   const SnapshotReader* file = nullptr;
   const SnapshotReader* base = nullptr;  // null when the snapshot stands alone
+  // By number, tensors of `file` that are in memory already, whole and checked; the others are
+  // empty. Null: none is.
+  const std::vector<Bytes>* known = nullptr;
 };
 
 // Which block: the tensor is one whose storage is kBlocks.
