@@ -108,6 +108,11 @@ Accepted AcceptedBy(Profile profile) {
   return {};
 }
 
+bool UsesBase(const TensorPlan& plan) {
+  return std::any_of(plan.codecs.begin(), plan.codecs.end(),
+                     [](CodecId id) { return GetCodec(id).uses_base(); });
+}
+
 TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings) {
   switch (profile) {
     case Profile::kExact:

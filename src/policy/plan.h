@@ -29,6 +29,9 @@ struct Leanings {
   bool weight = false;  // of a master: its 16-bit weight is in the snapshot
 };
 
+// Whether some codec of the plan is given the base's block.
+bool UsesBase(const TensorPlan& plan);
+
 // How to code a tensor by itself. Requires: info.role present.
 TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings);
 

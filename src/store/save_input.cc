@@ -45,11 +45,6 @@ Result<void> CheckOptions(const SaveOptions& options) {
   return {};
 }
 
-bool UsesBase(const TensorPlan& plan) {
-  return std::any_of(plan.codecs.begin(), plan.codecs.end(),
-                     [](CodecId id) { return GetCodec(id).uses_base(); });
-}
-
 bool Has(const TensorPlan& plan, CodecId id) {
   return std::find(plan.codecs.begin(), plan.codecs.end(), id) != plan.codecs.end();
 }

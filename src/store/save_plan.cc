@@ -84,7 +84,9 @@ void NarrowTasks(const std::vector<TensorSample>& samples, bool with_base,
                  std::vector<EncodeTask>& tasks) {
   for (size_t i = 0; i < tasks.size(); ++i) {
     tasks[i].plan = Narrow(std::move(tasks[i].plan), samples[i], with_base);
-    if (!with_base) tasks[i].base_tensor.reset();
+    // What is coded alone must not wait for its base's blocks.
+    const bool leans = UsesBase(tasks[i].plan);
+    if (!with_base || !leans) tasks[i].base_tensor.reset();
   }
 }
 
