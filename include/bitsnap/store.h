@@ -79,6 +79,7 @@ class Snapshot {
   uint64_t step() const;
   uint32_t rank() const;
   uint32_t world_size() const;
+  uint64_t save_id() const;
   std::optional<uint64_t> base_step() const;
   std::string_view profile() const;
   std::string_view metadata() const;
@@ -113,6 +114,27 @@ struct StepInfo {
   std::optional<uint64_t> base_step;  // of its lowest rank
 };
 
+// A rank file by its name alone.
+struct RankOfStep {
+  uint64_t step = 0;
+  uint32_t rank = 0;
+  uint32_t world_size = 1;
+};
+
+// A rank file that can be opened: header, index and footer are sound.
+struct StoredFile {
+  std::filesystem::path path;  // empty when it is not on disk
+  RankOfStep id;
+  uint64_t save_id = 0;
+  uint64_t bytes = 0;
+  std::string hash;  // of header and index, in hex: tells apart any two files that differ
+  std::optional<uint64_t> base_step;
+  std::string base_hash;  // its base's `hash`, or empty
+};
+
+// Checks all checksums of a rank file's bytes, those of the blocks too; nothing is decoded.
+Result<StoredFile> CheckRankFile(std::span<const std::byte> content);
+
 struct VerifyReport {
   uint64_t files = 0;      // rank files checked
   uint64_t raw_bytes = 0;  // decoded and compared with their checksums
@@ -139,6 +161,21 @@ class Store {
 
   // Opens one rank of one step; the step must be whole.
   Result<Snapshot> OpenStep(uint64_t step, uint32_t rank = 0) const;
+
+  // Opens one rank's file, whatever else there is of its step: the other ranks' files may be in
+  // other directories.
+  Result<Snapshot> OpenRank(const RankOfStep& id) const;
+
+  // All rank files, oldest step first, whether they can be read or not.
+  Result<std::vector<RankOfStep>> ListRanks() const;
+
+  // One rank's file and, when it is a delta, its base's: all that is needed to read it.
+  Result<std::vector<StoredFile>> FilesOf(const RankOfStep& id) const;
+
+  // Takes in a copy of a rank file of another directory, which CheckRankFile must find sound, and
+  // of its base if it has one; durable when it returns. A file in its place is replaced.
+  Result<StoredFile> Adopt(std::span<const std::byte> content,
+                           std::span<const std::byte> base_content = {});
 
   // Opens the newest whole step and calls `use` with it. When the step cannot be opened, or `use`
   // fails for what is on disk (corrupt, truncated, newer version, missing base, I/O), appends it to

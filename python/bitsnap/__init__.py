@@ -4,7 +4,7 @@
 and optimizers in one.
 """
 
-from bitsnap._native import PROFILES, Snapshot, Store, __version__
+from bitsnap._native import PROFILES, Snapshot, Store, __version__, check_rank_file
 from bitsnap.errors import (
     AlreadyExists,
     BitSnapError,
@@ -23,11 +23,13 @@ from bitsnap.records import (
     PassedOver,
     PrunedStep,
     PruneReport,
+    RankOfStep,
     RepairItem,
     RepairReport,
     RoleBytes,
     SaveReport,
     StepInfo,
+    StoredFile,
     StoredTensor,
     Tensor,
     VerifyReport,
@@ -49,6 +51,7 @@ __all__ = [
     "PassedOver",
     "PruneReport",
     "PrunedStep",
+    "RankOfStep",
     "RepairItem",
     "RepairReport",
     "RoleBytes",
@@ -56,9 +59,11 @@ __all__ = [
     "Snapshot",
     "StepInfo",
     "Store",
+    "StoredFile",
     "StoredTensor",
     "Tensor",
     "Truncated",
     "VerifyReport",
     "__version__",
+    "check_rank_file",
 ]

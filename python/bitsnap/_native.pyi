@@ -7,9 +7,11 @@ from typing import Any
 from bitsnap.records import (
     PassedOver,
     PruneReport,
+    RankOfStep,
     RepairReport,
     SaveReport,
     StepInfo,
+    StoredFile,
     StoredTensor,
     Tensor,
     VerifyReport,
@@ -22,6 +24,9 @@ PROFILES: tuple[str, ...]
 Progress = Callable[[int, int], bool | None]
 # A contiguous CPU buffer or array.
 Buffer = Any
+
+def check_rank_file(content: Buffer) -> StoredFile:
+    """Check all checksums of a rank file's bytes and say what it is. Nothing is decoded."""
 
 class Store:
     """A directory of snapshots, one folder a step, one file a rank.
@@ -61,6 +66,20 @@ class Store:
         """
     def open_step(self, step: int, rank: int = 0) -> Snapshot:
         """Open one rank of one whole step."""
+    def open_rank(self, step: int, rank: int, world_size: int) -> Snapshot:
+        """Open one rank's file, whatever else there is of its step.
+
+        The other ranks' files may be in other directories.
+        """
+    def list_ranks(self) -> builtins.list[RankOfStep]:
+        """All rank files, oldest step first, whether they can be read or not."""
+    def files_of(self, step: int, rank: int, world_size: int) -> builtins.list[StoredFile]:
+        """One rank's file and, when it is a delta, its base's: all that is needed to read it."""
+    def adopt(self, content: Buffer, base: Buffer | None = None) -> StoredFile:
+        """Take in a copy of a rank file of another directory, and of its base if it has one.
+
+        All checksums are checked first; durable when it returns. A file in its place is replaced.
+        """
     def restore_newest(
         self,
         use: Callable[[Snapshot], Any],
@@ -169,6 +188,8 @@ class Snapshot:
     def rank(self) -> int: ...
     @property
     def world_size(self) -> int: ...
+    @property
+    def save_id(self) -> int: ...
     @property
     def base_step(self) -> int | None: ...
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bitsnap.errors import BitSnapError
@@ -85,6 +86,28 @@ class StepInfo:
     why_not: str
     stored_bytes: int
     base_step: int | None
+
+
+@dataclass(frozen=True, order=True)
+class RankOfStep:
+    """A rank file by its name alone."""
+
+    step: int
+    rank: int
+    world_size: int
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A rank file whose header and index are sound. `hash` tells apart any two that differ."""
+
+    id: RankOfStep
+    path: Path
+    save_id: int
+    bytes: int
+    hash: str
+    base_step: int | None
+    base_hash: str
 
 
 @dataclass(frozen=True)

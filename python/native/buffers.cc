@@ -55,6 +55,12 @@ TensorInfo ToInfo(nb::handle tensor) {
 
 }  // namespace
 
+BufferArgument::BufferArgument(nb::handle buffer) {
+  if (!nb::try_cast(buffer, array_, /*convert=*/false)) {
+    throw nb::type_error("a contiguous buffer or array in CPU memory is wanted");
+  }
+}
+
 TensorArguments::TensorArguments(const nb::iterable& tensors) {
   for (nb::handle tensor : tensors) {
     TensorInfo info = ToInfo(tensor);

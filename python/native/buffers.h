@@ -17,6 +17,18 @@ namespace nb = nanobind;
 using ReadOnlyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 using WritableArray = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
+// The bytes of a buffer or array, as long as this object lives.
+class BufferArgument {
+ public:
+  explicit BufferArgument(nb::handle buffer);
+  std::span<const std::byte> bytes() const {
+    return {static_cast<const std::byte*>(array_.data()), array_.nbytes()};
+  }
+
+ private:
+  ReadOnlyArray array_;
+};
+
 // Tensors of bitsnap.records.Tensor objects; the views live as long as this object.
 class TensorArguments {
  public:

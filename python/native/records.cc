@@ -1,5 +1,6 @@
 #include "python/native/records.h"
 
+#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
@@ -53,6 +54,17 @@ nb::object ToRecord(const StepInfo& step) {
                            "ranks"_a = step.ranks, "whole"_a = step.whole,
                            "why_not"_a = step.why_not, "stored_bytes"_a = step.stored_bytes,
                            "base_step"_a = step.base_step);
+}
+
+nb::object ToRecord(const RankOfStep& id) {
+  return Class("RankOfStep")(id.step, id.rank, id.world_size);
+}
+
+nb::object ToRecord(const StoredFile& file) {
+  return Class("StoredFile")("id"_a = ToRecord(file.id), "path"_a = file.path,
+                             "save_id"_a = file.save_id, "bytes"_a = file.bytes,
+                             "hash"_a = file.hash, "base_step"_a = file.base_step,
+                             "base_hash"_a = file.base_hash);
 }
 
 nb::object ToRecord(const VerifyReport& report) {

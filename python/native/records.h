@@ -14,6 +14,8 @@ nb::object ToRecord(const SaveReport& report);
 nb::object ToRecord(const StoredTensor& tensor);
 nb::object ToRecord(const PassedOver& passed_over);
 nb::object ToRecord(const StepInfo& step);
+nb::object ToRecord(const RankOfStep& id);
+nb::object ToRecord(const StoredFile& file);
 nb::object ToRecord(const VerifyReport& report);
 nb::object ToRecord(const PrunedStep& step);
 nb::object ToRecord(const PruneReport& report);

@@ -8,6 +8,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include "python/native/buffers.h"
 #include "python/native/errors.h"
 #include "python/native/options.h"
 #include "python/native/records.h"
@@ -34,11 +35,44 @@ nb::object Save(Store& self, std::span<const TensorView> tensors, SaveOptions op
   }));
 }
 
-Snapshot Open(const Store& self, uint64_t step, uint32_t rank) {
-  nb::gil_scoped_release release;
-  auto snapshot = self.OpenStep(step, rank);
-  nb::gil_scoped_acquire acquire;
-  return ValueOrThrow(std::move(snapshot));
+// The result of `work`, done without the GIL.
+template <class Work>
+auto WithoutGil(Work work) {
+  auto result = [&] {
+    nb::gil_scoped_release release;
+    return work();
+  }();
+  return ValueOrThrow(std::move(result));
+}
+
+SnapshotHandle* Open(const Store& self, uint64_t step, uint32_t rank) {
+  return new SnapshotHandle(WithoutGil([&] { return self.OpenStep(step, rank); }));
+}
+
+SnapshotHandle* OpenRank(const Store& self, uint64_t step, uint32_t rank, uint32_t world_size) {
+  return new SnapshotHandle(WithoutGil([&] { return self.OpenRank({step, rank, world_size}); }));
+}
+
+nb::list ListRanks(const Store& self) {
+  return ToRecords(WithoutGil([&] { return self.ListRanks(); }));
+}
+
+nb::list FilesOf(const Store& self, uint64_t step, uint32_t rank, uint32_t world_size) {
+  return ToRecords(WithoutGil([&] { return self.FilesOf({step, rank, world_size}); }));
+}
+
+nb::object Adopt(Store& self, const nb::object& content, const nb::object& base) {
+  const BufferArgument bytes(content);
+  const auto base_bytes = base.is_none() ? std::nullopt : std::optional<BufferArgument>(base);
+  return ToRecord(WithoutGil([&] {
+    return self.Adopt(bytes.bytes(),
+                      base_bytes ? base_bytes->bytes() : std::span<const std::byte>());
+  }));
+}
+
+nb::object Check(const nb::object& content) {
+  const BufferArgument bytes(content);
+  return ToRecord(WithoutGil([&] { return CheckRankFile(bytes.bytes()); }));
 }
 
 // Calls `use` with a Snapshot that is closed afterwards. Exceptions that are no BitSnapError go to
@@ -74,11 +108,7 @@ uint64_t RestoreNewest(const Store& self, const nb::callable& use, uint32_t rank
 }
 
 nb::list List(const Store& self) {
-  auto steps = [&] {
-    nb::gil_scoped_release release;
-    return self.List();
-  }();
-  return ToRecords(ValueOrThrow(std::move(steps)));
+  return ToRecords(WithoutGil([&] { return self.List(); }));
 }
 
 nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned threads,
@@ -89,24 +119,22 @@ nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned thre
 
 nb::object Prune(Store& self, const Rule& keep_last, const Rule& keep_every,
                  const Rule& drop_optimizer_older_than, bool dry_run) {
-  auto report = [&] {
-    nb::gil_scoped_release release;
+  return ToRecord(WithoutGil([&] {
     return self.Prune({keep_last, keep_every, drop_optimizer_older_than}, dry_run);
-  }();
-  return ToRecord(ValueOrThrow(std::move(report)));
+  }));
 }
 
 nb::object Repair(Store& self, uint32_t min_age, bool dry_run) {
-  auto report = [&] {
-    nb::gil_scoped_release release;
+  return ToRecord(WithoutGil([&] {
     return self.Repair({std::chrono::seconds(min_age), dry_run});
-  }();
-  return ToRecord(ValueOrThrow(std::move(report)));
+  }));
 }
 
 }  // namespace
 
 void BindStore(nb::module_& module) {
+  module.def("check_rank_file", &Check, "content"_a,
+             "Check all checksums of a rank file's bytes and say what it is.");
   nb::class_<Store> store(module, "Store",
                           "A directory of snapshots, one folder a step, one file a rank.");
   DefineSave<const nb::object&>(
@@ -116,12 +144,16 @@ void BindStore(nb::module_& module) {
       .def("__init__", &Init, "path"_a, "create"_a = false,
            "Open the store at `path`; with `create`, make it where there is none.")
       .def_prop_ro("directory", &Store::directory)
-      .def(
-          "open_step",
-          [](const Store& self, uint64_t step, uint32_t rank) {
-            return new SnapshotHandle(Open(self, step, rank));
-          },
-          "step"_a, "rank"_a = 0, nb::rv_policy::take_ownership, "Open one rank of one whole step.")
+      .def("open_step", &Open, "step"_a, "rank"_a = 0, nb::rv_policy::take_ownership,
+           "Open one rank of one whole step.")
+      .def("open_rank", &OpenRank, "step"_a, "rank"_a, "world_size"_a,
+           nb::rv_policy::take_ownership,
+           "Open one rank's file, whatever else there is of its step.")
+      .def("list_ranks", &ListRanks, "All rank files by name, oldest step first.")
+      .def("files_of", &FilesOf, "step"_a, "rank"_a, "world_size"_a,
+           "One rank's file and, when it is a delta, its base's.")
+      .def("adopt", &Adopt, "content"_a, "base"_a = nb::none(),
+           "Take in a copy of a rank file and of its base; durable when it returns.")
       .def("restore_newest", &RestoreNewest, "use"_a, "rank"_a = 0, "passed_over"_a = nb::none(),
            "Call `use` with the newest whole step that can be read and return its number.")
       .def("list", &List, "All steps, oldest first, broken ones included.")

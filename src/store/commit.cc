@@ -4,6 +4,7 @@
 
 #include "base/try.h"
 #include "store/latest.h"
+#include "store/replace.h"
 
 namespace bitsnap {
 
@@ -86,6 +87,15 @@ Result<void> PendingFile::LinkBase(const BaseReference& reference) {
   BITSNAP_TRY(linked);
   // Another process may have replaced or thinned the base since it was opened.
   return OpenBaseAt(store_, link, reference).map([](const SnapshotReader&) {});
+}
+
+Result<void> PendingFile::PutBase(const BaseReference& reference, Bytes content) {
+  base_link_ = BaseLinkName(id_, reference.step);
+  const auto path = folder_ / base_link_;
+  BITSNAP_TRY(ReplaceFile(*store_.file_system, path,
+                          [&](WritableFile& file) { return file.Append(content); }));
+  made_base_link_ = true;
+  return OpenBaseAt(store_, path, reference).map([](const SnapshotReader&) {});
 }
 
 Result<void> PendingFile::Commit() {

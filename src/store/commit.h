@@ -32,6 +32,9 @@ class PendingFile {
   // Puts a hard link to the base beside the file; kMissingBase when the base has been replaced.
   Result<void> LinkBase(const BaseReference& base);
 
+  // Puts `content`, which must be the base's, beside the file where no link can be made.
+  Result<void> PutBase(const BaseReference& base, Bytes content);
+
   // Syncs, renames into place and syncs the folders: when it returns, the file survives a power
   // cut. Afterwards points LATEST at the newest whole step.
   Result<void> Commit();

@@ -38,6 +38,7 @@ Snapshot::~Snapshot() = default;
 
 uint64_t Snapshot::step() const { return impl_->files.file.header().step; }
 uint32_t Snapshot::rank() const { return impl_->files.file.header().rank; }
+uint64_t Snapshot::save_id() const { return impl_->files.file.header().save_id; }
 uint32_t Snapshot::world_size() const { return impl_->files.file.header().world_size; }
 
 std::optional<uint64_t> Snapshot::base_step() const {

@@ -240,3 +240,31 @@ def test_an_open_snapshot_outlives_its_store_object(tmp_path):
     Store(tmp_path, create=True).save([tensor], 1)
     snapshot = Store(tmp_path).open_step(1)
     assert read(snapshot, "t", 1000).tobytes() == tensor.data.tobytes()
+
+
+def test_rank_files_one_by_one(tmp_path):
+    here, there = (Store(tmp_path / name, create=True) for name in ("here", "there"))
+    weight = np.arange(200_000, dtype=np.uint16)
+    for step in (10, 20):
+        weight[::999] += 1
+        tensors = [Tensor("model.w", "BF16", weight.shape, weight)]
+        here.save(tensors, step, rank=1, world_size=3, save_id=step)
+    assert here.list_ranks() == [bitsnap.RankOfStep(step, 1, 3) for step in (10, 20)]
+    with pytest.raises(bitsnap.NotFound, match="not whole"):
+        here.open_step(20, 1)
+    file, base = here.files_of(20, 1, 3)
+    assert (file.id.step, file.save_id, file.base_step, base.id.step) == (20, 20, 10, 10)
+    copies = [each.path.read_bytes() for each in (file, base)]
+    assert bitsnap.check_rank_file(copies[0]).hash == file.hash
+    with pytest.raises(bitsnap.BitSnapError):
+        bitsnap.check_rank_file(copies[0][:-1])
+    with pytest.raises(bitsnap.MissingBase):
+        there.adopt(copies[0])
+    there.adopt(*copies)
+    snapshot = there.open_rank(20, 1, 3)
+    assert (snapshot.save_id, snapshot.world_size) == (20, 3)
+    out = np.empty_like(weight)
+    snapshot.read_into([("model.w", out)])
+    assert out.tobytes() == weight.tobytes()
+    with pytest.raises(TypeError, match="contiguous buffer"):
+        there.adopt(weight[::2])
