@@ -122,40 +122,37 @@ class Merger {
 
 Partition<kMaxRows> ChooseRows(Bytes exponents) {
   constexpr size_t kSamples = 4096;
-  std::array<bool, 256> occurs{};
+  size_t lowest = 255, highest = 0;
   const size_t stride = exponents.size() / kSamples + 1;
   for (size_t i = 0; i < exponents.size(); i += stride) {
-    occurs[std::to_integer<size_t>(exponents[i])] = true;
+    const auto exponent = std::to_integer<size_t>(exponents[i]);
+    lowest = std::min(lowest, exponent);
+    highest = std::max(highest, exponent);
   }
-  size_t first = occurs.size();
-  for (size_t rows = 1; first > 1 && rows < kMaxRows;) rows += occurs[--first];
   Partition<kMaxRows> rows;
-  for (; first < occurs.size(); ++first) {
-    if (occurs[first]) rows.Add(static_cast<uint8_t>(first));
-  }
+  // The lowest is in the first row, which needs no start.
+  if (highest - lowest >= kMaxRows) lowest = highest - (kMaxRows - 1);
+  for (size_t start = lowest + 1; start <= highest; ++start) rows.Add(static_cast<uint8_t>(start));
   return rows;
 }
 
 std::span<Counts> Histogram::Count(Bytes rows_of, Bytes symbols, size_t rows) {
-  for (auto& table : tables) std::fill_n(table.begin(), rows, Counts{});
+  std::fill_n(parts_.begin(), rows, decltype(parts_)::value_type{});
+  const auto count = [&](size_t i, size_t table) {
+    ++parts_[std::to_integer<size_t>(rows_of[i])][table][std::to_integer<size_t>(symbols[i])];
+  };
   size_t i = 0;
-  for (; i + 8 <= symbols.size(); i += 8) {
-    uint64_t row, symbol;
-    std::memcpy(&row, &rows_of[i], sizeof(row));
-    std::memcpy(&symbol, &symbols[i], sizeof(symbol));
-    for (size_t k = 0; k < 8; ++k) {
-      ++tables[k % kTables][row >> 8 * k & 0xff][symbol >> 8 * k & 0xff];
-    }
+  for (; i + kTables <= symbols.size(); i += kTables) {
+    for (size_t table = 0; table < kTables; ++table) count(i + table, table);
   }
-  for (; i < symbols.size(); ++i) {
-    ++tables[0][std::to_integer<size_t>(rows_of[i])][std::to_integer<size_t>(symbols[i])];
-  }
+  for (; i < symbols.size(); ++i) count(i, 0);
   for (size_t row = 0; row < rows; ++row) {
-    for (size_t s = 0; s < Counts().size(); ++s) {
-      for (size_t t = 1; t < kTables; ++t) tables[0][row][s] += tables[t][row][s];
+    const auto& part = parts_[row];
+    for (size_t s = 0; s < sums_[row].size(); ++s) {
+      sums_[row][s] = uint32_t{part[0][s]} + part[1][s] + part[2][s] + part[3][s];
     }
   }
-  return std::span(tables[0]).first(rows);
+  return std::span(sums_).first(rows);
 }
 
 Classes ChooseClasses(std::span<Counts> rows, size_t symbols) {

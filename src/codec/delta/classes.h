@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/bytes.h"
+#include "codec/codec.h"
 #include "codec/entropy/context_rans.h"
 
 namespace bitsnap::delta {
@@ -25,16 +26,27 @@ struct Partition {
   std::span<const uint8_t> used() const { return std::span(starts).first(count - 1); }
 };
 
-// A row for each exponent of a sample; the lowest share one if there are too many.
+// A row for each exponent between the lowest and the highest of a sample; the lowest share one if
+// there are too many.
 Partition<kMaxRows> ChooseRows(Bytes exponents);
 
-// Symbols of each row, in several tables, because increments of one counter wait for each other.
-struct Histogram {
-  static constexpr size_t kTables = 4;
-  std::array<std::array<context_rans::Counts, kMaxRows>, kTables> tables;
-
-  // Counts into tables[0]; the others hold parts of it. Requires: rows_of[i] < rows.
+// Symbols of each row.
+class Histogram {
+ public:
+  // Valid until the next call. Requires: rows_of[i] < rows; at most kMostWords.
   std::span<context_rans::Counts> Count(Bytes rows_of, Bytes symbols, size_t rows);
+
+  static constexpr size_t kMostWords = kBlockBytes / sizeof(uint16_t);
+
+ private:
+  // Several tables, because increments of one counter wait for each other; of small numbers, so
+  // that all stay in the L1 cache.
+  static constexpr size_t kTables = 4;
+  using Table = std::array<uint16_t, 256>;
+  static_assert(kMostWords / kTables + 8 <= UINT16_MAX);
+
+  std::array<std::array<Table, kTables>, kMaxRows> parts_;
+  std::array<context_rans::Counts, kMaxRows> sums_;
 };
 
 struct Classes {

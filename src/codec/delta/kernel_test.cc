@@ -91,10 +91,20 @@ void Check(const Case& c) {
   Exponents(c.dtype, c.Base(), classes);
   ExponentsRef(c.dtype, c.Base(), want_classes);
   EXPECT_EQ(classes, want_classes);
-  const uint8_t bounds[] = {1, 30, 31, 127, 128, 255};
-  Classify(bounds, classes);
-  ClassifyRef(bounds, want_classes);
-  EXPECT_EQ(classes, want_classes);
+  const std::vector<uint8_t> all_bounds[] = {{},
+                                             {1, 30, 31, 127, 128, 255},
+                                             {110, 111, 112, 113},
+                                             {1, 2},
+                                             {255},
+                                             {100, 104, 130},
+                                             {1, 31},
+                                             {1, 32}};
+  for (const auto& bounds : all_bounds) {
+    Buffer got = classes, expected = classes;
+    Classify(bounds, got);
+    ClassifyRef(bounds, expected);
+    EXPECT_EQ(got, expected);
+  }
 }
 
 class DeltaKernel : public hwy::TestWithParamTarget {};
