@@ -14,6 +14,8 @@ using context_rans::Counts;
 // Exponents of fewer words than this part of the block are merged unseen: to weigh each of them up
 // would cost more time than it saves space.
 constexpr uint32_t kTinyPart = 512;
+// Nor can fewer words than this pay for a table of their own.
+constexpr uint32_t kTinyWords = 64;
 
 // Roughly what WriteCounts needs.
 constexpr uint64_t kTableBits = 16;
@@ -163,7 +165,7 @@ Classes ChooseClasses(std::span<Counts> rows, size_t symbols) {
     if (total > 0) merger.Add(static_cast<uint8_t>(row), rows[row], total);
     words += total;
   }
-  merger.MergeTiny(words / kTinyPart);
+  merger.MergeTiny(std::max(words / kTinyPart, kTinyWords));
   merger.MergeWhileCheaper();
   return merger.Result();
 }
