@@ -77,8 +77,8 @@ quality: .venv/bitsnap.stamp  ## Do lossy profiles hurt? Train, restore, go on, 
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/quality/quality.py --csv bench/results/quality.csv
 	@$(PYTHON) bench/quality/quality_report.py
 
-soak: build-release  ## Crash storm: KILLS (500) saves and prunes killed at random instants
-	@python3 scripts/soak.py --kills $(KILLS)
+soak: build-release .venv/bitsnap.stamp  ## Crash storm: KILLS (500) of commands and of training runs
+	@$(PYTHON) scripts/soak --kills $(KILLS)
 
 fuzz:  ## Every fuzzer for a minute
 	@scripts/setup-debian.sh $(PACKAGES) clang-14 libclang-rt-14-dev

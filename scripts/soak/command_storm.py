@@ -1,33 +1,24 @@
-#!/usr/bin/env python3
-"""Crash storm: SIGKILLs saves and prunes at random instants and checks the store after each.
+"""Crash storm on the command: SIGKILL of saves and prunes at random instants.
 
 What must hold after every kill, before anything is cleaned up: a restore gives, on every rank, one
 whole step, no older than the last that was reported durable, and every bit is what that step's
 number says. And after `bitsnap repair --min-age 0` nothing is left over.
 """
 
-import argparse
 import json
-import os
 import random
-import re
-import shutil
 import struct
 import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-BINARY = Path(__file__).parents[1] / "build/release/bitsnap"
+from leftovers import Broken, check_names
+
+BINARY = Path(__file__).parents[2] / "build/release/bitsnap"
 ELEMENTS = 20_000
 OPTIMIZER = "optimizer."
 RETENTION = ("--keep-last", "2", "--keep-every", "5", "--drop-optimizer-older-than", "4")
-
-
-class Broken(AssertionError):
-    """The store did not keep a promise."""
 
 
 def content_of(step, rank):
@@ -67,7 +58,7 @@ def read_safetensors(path):
     }
 
 
-class Storm:
+class CommandStorm:
     """One store under fire. `folder` must be empty; `ranks` processes save each step."""
 
     def __init__(self, folder, ranks, seed, binary=BINARY):
@@ -93,7 +84,7 @@ class Storm:
             raise Broken(f"{' '.join(map(str, args))}: {result.stdout.decode()}")
         return json.loads(result.stdout)
 
-    def run(self, kills):
+    def run(self, kills, progress=lambda done: None):
         self.save(1, None)
         self.check()
         while self.counts["kills"] < kills:
@@ -102,6 +93,7 @@ class Storm:
             # Nothing has to be cleaned up, so often nothing is.
             if self.random.random() < 0.4:
                 self.repair()
+            progress(self.counts["kills"])
         self.repair()
         self.check_all()
 
@@ -181,17 +173,7 @@ class Storm:
         again = self.ask("repair", self.store, "--min-age", 0, "--dry-run")
         if again["repaired"] or again["left"]:
             raise Broken(f"repair left something: {again}")
-        steps = sorted(self.store.glob("step-*"))
-        if sorted(self.store.iterdir()) != [self.store / "LATEST", *steps]:
-            raise Broken(f"left over in the store: {os.listdir(self.store)}")
-        if (self.store / "LATEST").read_text() != f"{steps[-1].name}\n":
-            raise Broken("LATEST names another step than the newest")
-        for folder in steps:
-            names = sorted(path.name for path in folder.iterdir())
-            links = [name for name in names if re.fullmatch(r"rank-\d{5}-of-\d{5}\.base-.*", name)]
-            ranks = [f"rank-{r:05}-of-{self.ranks:05}.bsnap" for r in range(self.ranks)]
-            if sorted(ranks + links) != names:
-                raise Broken(f"left over in {folder.name}: {names}")
+        check_names(self.store, self.ranks)
 
     def check_all(self):
         """Every step that is there: weights always, optimizer states where they were not dropped."""
@@ -208,35 +190,3 @@ class Storm:
                 ):
                     raise Broken(f"step {entry['step']}, rank {rank}: other bits came back")
         self.counts["steps in the end"] = len(self.ask("ls", self.store))
-
-
-def storm(kills, ranks, seed, binary=BINARY):
-    """Runs one in a temporary folder; returns what was counted."""
-    folder = Path(tempfile.mkdtemp(prefix="bitsnap-soak-"))
-    run = Storm(folder, ranks, seed, binary)
-    try:
-        run.run(kills)
-    except Broken as broken:
-        raise Broken(f"{broken} (seed {seed}, {ranks} rank(s), kept for a look: {folder})") from None
-    shutil.rmtree(folder)
-    return run.counts
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    arguments = parser.parse_args()
-    for ranks, kills in ((1, arguments.kills // 2), (4, arguments.kills - arguments.kills // 2)):
-        begin = time.monotonic()
-        counts = storm(kills, ranks, arguments.seed)
-        told = ", ".join(f"{count} {what}" for what, count in counts.items())
-        print(f"{ranks} rank(s): {told}; {time.monotonic() - begin:.0f} s", flush=True)
-    print(f"no promise broken (seed {arguments.seed})")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except Broken as failure:
-        sys.exit(f"soak: {failure}")
