@@ -125,6 +125,16 @@ class Codec {
   virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                        MutableBytes out, Scratch& scratch) const = 0;
 
+  // Encode for a codec that may lose something, which knows what it loses: leaves in `decoded` what
+  // Decode will give back. Requires: decoded.size() == raw.size().
+  virtual std::optional<size_t> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
+                                            MutableBytes out, MutableBytes decoded,
+                                            Scratch& scratch) const {
+    const auto size = Encode(context, raw, limit, out, scratch);
+    if (!size || !Decode(context, out.first(*size), decoded, scratch)) return std::nullopt;
+    return size;
+  }
+
   // Decodes a payload of any origin into `out`. Fails with kCorrupt when it breaks the codec's
   // spec; never reads or writes outside the spans, never allocates by a length from the payload.
   // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base if needs_base(), a

@@ -84,6 +84,25 @@ TEST_P(CodecTest, GivesBackWhatItPromises) {
   });
 }
 
+// What is checksummed and measured as decoded must be what is decoded.
+TEST_P(CodecTest, EncodeLossyTellsWhatIsDecoded) {
+  ForEachBlock([this](const Block& block) {
+    if (codec().IsLossless(block.params)) return;
+    const auto coded = EncodeBlock(codec(), block, scratch_);
+    Buffer told(block.raw.size(), std::byte{0xee}), decoded(block.raw.size());
+    const MutableBytes out = out_.Reset(codec().EncodeBound(block.raw.size()));
+    Soil(scratch_);
+    const auto size =
+        codec().EncodeLossy(block.context(), block.raw, SIZE_MAX, out, told, scratch_);
+    ASSERT_EQ(size.has_value(), coded.has_value());
+    if (!size) return;
+    ASSERT_TRUE(out_.intact());
+    ASSERT_TRUE(std::ranges::equal(out.first(*size), *coded));
+    ASSERT_TRUE(codec().Decode(block.context(), *coded, decoded, scratch_));
+    ASSERT_EQ(told, decoded);
+  });
+}
+
 TEST_P(CodecTest, DecodesTheSameWhateverTheScratchHeld) {
   ForEachBlock([this](const Block& block) {
     const auto coded = EncodeBlock(codec(), block, scratch_);

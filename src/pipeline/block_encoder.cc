@@ -33,6 +33,13 @@ Choice EncodeSmallest(const TensorPlan& plan, const BlockContext& context, Bytes
   return best;
 }
 
+// The codec that may lose something, which is alone in its plan; null where there is none.
+const Codec* LossyOf(const TensorPlan& plan, const BlockContext& context) {
+  if (plan.codecs.size() != 1) return nullptr;
+  const Codec& codec = GetCodec(plan.codecs.front());
+  return codec.IsLossless(context.params) || !Applies(codec, context) ? nullptr : &codec;
+}
+
 }  // namespace
 
 size_t PayloadBound(size_t raw_bytes) {
@@ -43,18 +50,21 @@ size_t PayloadBound(size_t raw_bytes) {
 
 EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, Bytes raw,
                          MutableBytes out, Workspace& workspace) {
-  Choice choice = EncodeSmallest(plan, context, raw, out, workspace);
   EncodedBlock block;
-  if (!choice.codec->IsLossless(context.params)) {
-    const MutableBytes decoded = Room(workspace.decoded, raw.size());
-    if (choice.codec->Decode(context, out.first(choice.bytes), decoded, workspace.scratch)) {
-      if (choice.codec->parts() == 1) block.error = MeasureError(raw, decoded);
-      block.record.raw_checksum = Checksum64(decoded);
-    } else {
-      choice = {.bytes = raw.size()};  // a codec that cannot read itself must not cost a save
+  Choice choice{.bytes = raw.size()};
+  Bytes decoded = raw;
+  if (const Codec* lossy = LossyOf(plan, context)) {
+    const MutableBytes room = Room(workspace.decoded, raw.size());
+    const auto bytes = lossy->EncodeLossy(context, raw, raw.size(), out, room, workspace.scratch);
+    if (bytes) {
+      choice = {lossy, *bytes};
+      decoded = room;
+      if (lossy->parts() == 1) block.error = MeasureError(raw, decoded);
     }
+  } else {
+    choice = EncodeSmallest(plan, context, raw, out, workspace);
   }
-  if (choice.codec->IsLossless(context.params)) block.record.raw_checksum = Checksum64(raw);
+  block.record.raw_checksum = Checksum64(decoded);
   const bool is_raw = choice.codec->id() == CodecId::kRaw;
   if (is_raw) std::memcpy(out.data(), raw.data(), raw.size());
   block.record.codec = static_cast<uint8_t>(choice.codec->id());

@@ -154,21 +154,25 @@ size_t BlockBound(size_t elements) {
          2 * elements * kFloat;
 }
 
-std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, size_t limit,
-                                  MutableBytes out, Scratch& scratch) {
-  const size_t elements = v.size() / kFloat;
+std::optional<size_t> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw, size_t limit,
+                                  MutableBytes out, const Moments<MutableBytes>& decoded,
+                                  Scratch& scratch) {
+  const size_t elements = raw.v.size() / kFloat;
   const Grid& grid = frame.params.grid;
   const bool has_base = !frame.base_v.empty();
   Work work(elements, scratch);
   // Tile by tile, so that the anchors stay in the first-level cache.
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
-    const auto tile = [&](Bytes part) { return part.subspan(first * kFloat, count * kFloat); };
+    const auto tile = [&](auto part) {
+      return part.empty() ? part : part.subspan(first * kFloat, count * kFloat);
+    };
     const auto anchors = work.anchors.first(count);
     const auto denominators = work.denominators.subspan(first, has_base ? count : 0);
     FillAnchors(frame.params, frame.first + first, anchors);
-    Quantize(tile(v), tile(m), anchors, grid, work.kv.subspan(first, count),
-             work.ku.subspan(first, count), denominators);
+    Quantize(tile(raw.v), tile(raw.m), anchors, grid,
+             {work.kv.subspan(first, count), work.ku.subspan(first, count), denominators,
+              tile(decoded.v), tile(decoded.m)});
     if (has_base) IndexV(tile(frame.base_v), anchors, grid, work.base.subspan(first, count));
   }
   Writer writer(out);
@@ -181,15 +185,20 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, siz
   writer.Symbols(work.symbols.first(elements));
 
   ForEscapes(work.kv.first(elements), work.ku.first(elements), [&](size_t i) {
-    writer.Copy(v.subspan(i * kFloat, kFloat));
-    writer.Copy(m.subspan(i * kFloat, kFloat));
+    const Bytes v = raw.v.subspan(i * kFloat, kFloat), m = raw.m.subspan(i * kFloat, kFloat);
+    writer.Copy(v);
+    writer.Copy(m);
+    if (decoded.v.empty()) return;
+    std::ranges::copy(v, decoded.v.begin() + i * kFloat);
+    std::ranges::copy(m, decoded.m.begin() + i * kFloat);
   });
   if (writer.size() >= limit) return std::nullopt;
   return writer.size();
 }
 
-Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, MutableBytes v, MutableBytes m,
+Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<MutableBytes>& out,
                          Scratch& scratch) {
+  const auto [v, m] = out;
   const size_t elements = v.size() / kFloat;
   const Grid& grid = frame.params.grid;
   Work work(elements, scratch);

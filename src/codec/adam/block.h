@@ -23,13 +23,21 @@ struct BlockFrame {
 // The least size of EncodeBlock's `out`.
 size_t BlockBound(size_t elements);
 
-// Returns the coded size; nullopt when that is not below `limit`.
-// Requires: v and m of the same size, a multiple of 4 and not 0; Covers(the block's end).
-std::optional<size_t> EncodeBlock(const BlockFrame& frame, Bytes v, Bytes m, size_t limit,
-                                  MutableBytes out, Scratch& scratch);
+// v and m, fp32, of the same size, a multiple of 4 and not 0.
+template <class Span>
+struct Moments {
+  Span v, m;
+};
+
+// Returns the coded size; nullopt when that is not below `limit`. Leaves what DecodeBlock will give
+// in `decoded`, unless that is empty.
+// Requires: Covers(the block's end).
+std::optional<size_t> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw, size_t limit,
+                                  MutableBytes out, const Moments<MutableBytes>& decoded,
+                                  Scratch& scratch);
 
 // Requires: as for EncodeBlock, of `coded` nothing.
-Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, MutableBytes v, MutableBytes m,
+Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<MutableBytes>& out,
                          Scratch& scratch);
 
 }  // namespace bitsnap::adam

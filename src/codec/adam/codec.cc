@@ -23,6 +23,11 @@ std::optional<adam::BlockFrame> FrameOf(const BlockContext& context) {
   return frame;
 }
 
+template <class Span>
+adam::Moments<Span> Halves(Span pair) {
+  return {pair.first(pair.size() / 2), pair.subspan(pair.size() / 2)};
+}
+
 class Adam final : public Codec {
  public:
   CodecId id() const override { return CodecId::kAdam; }
@@ -45,18 +50,22 @@ class Adam final : public Codec {
 
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                MutableBytes out, Scratch& scratch) const override {
+    return EncodeLossy(context, raw, limit, out, {}, scratch);
+  }
+
+  std::optional<size_t> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
+                                    MutableBytes out, MutableBytes decoded,
+                                    Scratch& scratch) const override {
     const auto frame = FrameOf(context);
     if (!frame) return std::nullopt;
-    const size_t part = raw.size() / 2;
-    return adam::EncodeBlock(*frame, raw.first(part), raw.subspan(part), limit, out, scratch);
+    return adam::EncodeBlock(*frame, Halves(raw), limit, out, Halves(decoded), scratch);
   }
 
   Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
                       Scratch& scratch) const override {
     const auto frame = FrameOf(context);
     if (!frame) return Fail(ErrorKind::kCorrupt, "adam block has malformed parameters");
-    const size_t part = out.size() / 2;
-    return adam::DecodeBlock(*frame, coded, out.first(part), out.subspan(part), scratch);
+    return adam::DecodeBlock(*frame, coded, Halves(out), scratch);
   }
 };
 

@@ -115,6 +115,7 @@ template <class D>
 struct Placed {
   hn::VFromD<D> v_index;
   hn::VFromD<D> u_index;
+  hn::VFromD<D> decoded;  // v
   hn::VFromD<D> denominator;
   decltype(hn::MaskFromVec(hn::VFromD<D>())) known;
 };
@@ -133,7 +134,13 @@ HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
   const auto u_known = hn::Lt(hn::Abs(u_place), hn::Set(d, scale.max_update));
   const auto known = hn::And(v_known, u_known);
   const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), scale.zone);
-  return {v_index, u_index, denominator, known};
+  return {v_index, u_index, decoded, denominator, known};
+}
+
+template <class D, class V>
+HWY_INLINE V DecodedM(D d, V u_index, V denominator, const Grid& grid) {
+  const auto product = hn::Mul(hn::Mul(u_index, hn::Set(d, grid.u_step)), denominator);
+  return hn::IfThenZeroElse(hn::Lt(hn::Abs(product), hn::Set(d, kFlushBelow)), product);
 }
 
 // Calls body(d, i) for vectors and then for single elements, which all bodies treat alike.
@@ -146,9 +153,9 @@ HWY_INLINE void ForEach(size_t count, Body body) {
 }
 
 void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-              std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators) {
+              const Quantized& out) {
   const Scale scale(grid);
-  ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
+  ForEach(out.kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
@@ -157,11 +164,15 @@ void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, cons
     const auto special = hn::IfThenElse(hn::Eq(bits, hn::Zero(di)), hn::Set(di, int32_t{kZero}),
                                         hn::Set(di, int32_t{kEscape}));
     const auto known = hn::RebindMask(di, placed.known);
-    StoreIndices(d, hn::IfThenElse(known, hn::ConvertTo(di, placed.v_index), special), kv, i);
+    StoreIndices(d, hn::IfThenElse(known, hn::ConvertTo(di, placed.v_index), special), out.kv, i);
     StoreIndices(
         d, hn::IfThenElse(known, hn::ConvertTo(di, placed.u_index), hn::Set(di, int32_t{kZero})),
-        ku, i);
-    if (!denominators.empty()) hn::StoreU(placed.denominator, d, denominators.data() + i);
+        out.ku, i);
+    if (!out.denominators.empty()) hn::StoreU(placed.denominator, d, out.denominators.data() + i);
+    if (out.v.empty()) return;
+    StoreFloats(d, hn::IfThenElseZero(placed.known, placed.decoded), out.v, i);
+    const auto update = hn::IfThenElseZero(placed.known, placed.u_index);
+    StoreFloats(d, DecodedM(d, update, placed.denominator, grid), out.m, i);
   });
 }
 
@@ -185,12 +196,11 @@ void ReconstructM(std::span<const int16_t> kv, std::span<const int16_t> ku,
   ForEach(ku.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto k = LoadIndices(d, ku, i);
-    const auto u = hn::Mul(hn::ConvertTo(d, k), hn::Set(d, grid.u_step));
-    const auto product = hn::Mul(u, hn::LoadU(d, denominators.data() + i));
-    const auto tiny = hn::Lt(hn::Abs(product), hn::Set(d, kFlushBelow));
+    const auto denominator = hn::LoadU(d, denominators.data() + i);
+    const auto decoded = DecodedM(d, hn::ConvertTo(d, k), denominator, grid);
     const auto special =
         hn::RebindMask(d, hn::Lt(LoadIndices(d, kv, i), hn::Set(di, int32_t{kZero + 1})));
-    StoreFloats(d, hn::IfThenZeroElse(hn::Or(tiny, special), product), m, i);
+    StoreFloats(d, hn::IfThenZeroElse(special, decoded), m, i);
   });
 }
 
@@ -272,8 +282,8 @@ HWY_EXPORT(LogV);
 HWY_EXPORT(MeasureError);
 
 void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-              std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators) {
-  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, kv, ku, denominators);
+              const Quantized& out) {
+  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, out);
 }
 
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,

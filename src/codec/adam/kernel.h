@@ -43,10 +43,15 @@ inline float MaxUpdateIndex(const Grid& grid) {
 
 // v and m below are n floats, little-endian, at any alignment; all other spans hold n elements.
 
-// Indices of pairs; where they have none, kv is kEscape or kZero and ku is kZero.
-// Where they have, also the denominators that the decoder will have, unless that span is empty.
+// What becomes of n pairs; all but the indices may be empty, if nobody asks for them.
+struct Quantized {
+  std::span<int16_t> kv, ku;           // kv is kEscape or kZero, and ku kZero, where there is none
+  std::span<float> denominators = {};  // as the decoder will have them, where there are indices
+  MutableBytes v = {}, m = {};  // as ReconstructV and ReconstructM will give them; both or none
+};
+
 void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-              std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators);
+              const Quantized& out);
 
 // v^ (0 where kv is no index) and sqrt(v^) + eps.
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,

@@ -40,7 +40,8 @@ int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
 }  // namespace
 
 void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-                 std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators) {
+                 const Quantized& out) {
+  const auto& [kv, ku, denominators, v_out, m_out] = out;
   for (size_t i = 0; i < kv.size(); ++i) {
     const float v = Load(v_bytes, i);
     const float m = Load(m_bytes, i);
@@ -59,6 +60,10 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     kv[i] = static_cast<int16_t>(k);
     ku[i] = static_cast<int16_t>(Nearest(u_place, DeadZone(grid)));
   }
+  if (v_out.empty()) return;
+  std::vector<float> known_by_decoder(kv.size());
+  ReconstructVRef(kv, anchors, grid, v_out, known_by_decoder);
+  ReconstructMRef(kv, ku, known_by_decoder, grid, m_out);
 }
 
 void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -105,7 +110,7 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
 
 ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid) {
   std::vector<int16_t> kv(anchors.size()), ku(anchors.size());
-  QuantizeRef(v, m, anchors, grid, kv, ku, {});
+  QuantizeRef(v, m, anchors, grid, {kv, ku});
   std::array<float, kSums> error2{};
   std::array<float, kSums> norm2{};
   for (size_t i = 0; i < kv.size(); ++i) {

@@ -7,7 +7,7 @@
 namespace bitsnap::adam {
 
 void QuantizeRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-                 std::span<int16_t> kv, std::span<int16_t> ku, std::span<float> denominators);
+                 const Quantized& out);
 void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
                      MutableBytes v, std::span<float> denominators);
 void ReconstructMRef(std::span<const int16_t> kv, std::span<const int16_t> ku,

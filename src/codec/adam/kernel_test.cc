@@ -88,11 +88,14 @@ void Check(const Case& c) {
   Odd(c.v, v), Odd(c.m, m), Odd(c.base_v, base_v), Odd(c.base_m, base_m);
 
   Indices kv(n), ku(n), want_kv(n), want_ku(n);
-  Floats d(n), want_d(n);
-  Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, kv, ku, d);
-  QuantizeRef(v.bytes(), m.bytes(), c.anchors, c.grid, want_kv, want_ku, want_d);
+  Floats d(n), want_d(n), told_v(n), told_m(n), want_v(n), want_m(n);
+  Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, {kv, ku, d, Bits(told_v), Bits(told_m)});
+  QuantizeRef(v.bytes(), m.bytes(), c.anchors, c.grid,
+              {want_kv, want_ku, want_d, Bits(want_v), Bits(want_m)});
   ASSERT_EQ(kv, want_kv);
   ASSERT_EQ(ku, want_ku);
+  ExpectSame(want_v, told_v);
+  ExpectSame(want_m, told_m);
 
   Floats decoded(n), denominators(n), want_decoded(n), want_denominators(n);
   ReconstructV(kv, c.anchors, c.grid, Bits(decoded), denominators);
@@ -148,7 +151,7 @@ TEST(AdamKernel, FlushToZeroChangesNothing) {
       Indices kv(n), ku(n), base(n);
       Floats v(n), m(n), denominators(n);
       const auto bytes = [](const Floats& f) { return std::as_bytes(std::span(f)); };
-      Quantize(bytes(c.v), bytes(c.m), c.anchors, c.grid, kv, ku, denominators);
+      Quantize(bytes(c.v), bytes(c.m), c.anchors, c.grid, {kv, ku, denominators});
       ReconstructV(kv, c.anchors, c.grid, Bits(v), denominators);
       ReconstructM(kv, ku, denominators, c.grid, Bits(m));
       for (const Indices& k : {kv, ku}) indices.insert(indices.end(), k.begin(), k.end());

@@ -110,7 +110,12 @@ std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound) {
   Scratch scratch;
   ForBlocks(pair, base, coded.params, [&](const BlockContext& context, Bytes raw, size_t, size_t) {
     std::vector<std::byte> out(AdamCodec().EncodeBound(raw.size()));
-    const auto size = AdamCodec().Encode(context, raw, raw.size(), out, scratch);
+    std::vector<std::byte> told(raw.size()), decoded(raw.size());
+    const auto size = AdamCodec().EncodeLossy(context, raw, raw.size(), out, told, scratch);
+    if (size) {
+      EXPECT_TRUE(AdamCodec().Decode(context, Bytes(out).first(*size), decoded, scratch));
+      EXPECT_EQ(told, decoded);
+    }
     if (size) coded.blocks.emplace_back(out.begin(), out.begin() + *size);
     if (!size) coded.blocks.emplace_back(raw.begin(), raw.end());
   });

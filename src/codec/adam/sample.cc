@@ -72,7 +72,7 @@ double Sample::UpdateRms() const {
 
 double Sample::Bits(const Grid& grid) const {
   std::vector<int16_t> kv(size()), ku(size());
-  Quantize(v_, m_, anchors_, grid, kv, ku, {});
+  Quantize(v_, m_, anchors_, grid, {kv, ku});
   return EstimateBits(kv) + EstimateBits(ku);
 }
 

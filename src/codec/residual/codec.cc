@@ -83,6 +83,13 @@ class Residual final : public Codec {
 
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                MutableBytes out, Scratch& scratch) const override {
+    return EncodeLossy(context, raw, limit, out, {}, scratch);
+  }
+
+  // `decoded` may be empty.
+  std::optional<size_t> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
+                                    MutableBytes out, MutableBytes decoded,
+                                    Scratch& scratch) const override {
     const unsigned kept = *KeptBits(context.params);
     const size_t words = raw.size() / kWord;
     const MutableBytes planes = scratch.Get(kPlanesSlot, PlanesOf(kept) * words);
@@ -106,7 +113,13 @@ class Residual final : public Codec {
       writer.Write(kinds[k], planes.subspan(k * words, words));
     }
     const size_t size = head + writer.size();
-    return size < limit ? std::optional(size) : std::nullopt;
+    if (size >= limit) return std::nullopt;
+    if (!decoded.empty()) {
+      const std::byte* high = PlanesOf(kept) > 1 ? &planes[words] : nullptr;
+      residual::Join(context.peer->dtype, context.peer->bytes, planes.data(), high, kept, decoded);
+      ApplyExceptions(out.first(head).subspan(sizeof(uint32_t)), decoded);
+    }
+    return size;
   }
 
   Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
