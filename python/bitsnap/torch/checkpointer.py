@@ -8,10 +8,12 @@ from typing import Any
 
 import bitsnap
 from bitsnap import PassedOver, Snapshot, Store
+from bitsnap.torch.agreement import Agreement
 from bitsnap.torch.content import content_of, content_to_json, find_loads
 from bitsnap.torch.engines import PendingSave, start_engine
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizers import Optimizers, OptimizerState, adam_eps, optimizer_states
+from bitsnap.torch.places import Places, find_places
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
 
@@ -57,6 +59,9 @@ class Checkpointer:
         self.extra: Any = None
         # The steps that the last restore passed over, newest first, and why.
         self.passed_over: list[PassedOver] = []
+        # Where the last restore found it: "memory", "disk" or "partner".
+        self.restored_from: str | None = None
+        self._places: tuple[Any, Places] | None = None
         self._profile = profile
         self._threads = threads or 0
         self._on_busy = on_busy
@@ -148,40 +153,54 @@ class Checkpointer:
         extra: Any = None,
         step: int | None = None,
         strict: bool = True,
+        from_rank: int | None = None,
     ) -> int | None:
-        """Restores the newest step that can be read, or `step`, in place, and returns its number.
+        """Restores the newest step that all ranks can read, or `step`, in place, and returns it.
 
         Saves under way are waited for first; one that fails is a warning here.
 
         None when nothing was ever saved completely. ValueError, before anything is changed, when
         the names (unless not `strict`), shapes or dtypes differ from what is stored.
 
+        Each rank restores what the same rank saved, and there must be as many as saved. With
+        `from_rank` it restores that rank's part, however many there are now; all ranks must then
+        pass one, the same or different ones.
+
         What was saved as `extra` is in `self.extra` afterwards. Objects with load_state_dict() in
         `extra` are loaded from what was saved at their place.
         """
-        self.passed_over = []
-        ranks = Ranks()
+        self.passed_over, self.restored_from = [], None
+        if from_rank is not None and from_rank < 0:
+            raise ValueError(f"from_rank is {from_rank}; ranks are numbered from 0")
         self._wait_for_pending()
+        ranks = Ranks()
         ranks.gather(None)  # the others' saves, too
         model_state = ModelState(model)
         optimizers = optimizer_states(optimizer, model_state)
 
         def use(snapshot: Snapshot) -> None:
-            self._load(snapshot, ranks, model_state, optimizers, extra, strict)
+            self._load(snapshot, model_state, optimizers, extra, strict)
 
-        if step is not None:
-            use(self.store.open_step(step, ranks.rank))
-            return step
+        places = self._places_of(ranks)
+        agreement = Agreement(ranks, places, self.store, self._engine, from_rank)
+        self.passed_over = agreement.passed_over
         try:
-            return ranks.restore_newest(self.store, use, self.passed_over)
-        except bitsnap.BitSnapError:
-            if not all(isinstance(p.error, bitsnap.NotFound) for p in self.passed_over):
-                raise
-            return None  # nothing there, or only steps that not all ranks came to save
+            if step is None:
+                step = agreement.restore_newest(use)
+            else:
+                agreement.restore(step, use)
         finally:
             for passed in self.passed_over:
                 message = f"bitsnap passed over step {passed.step}: {passed.error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
+        self.restored_from = agreement.source.kind if agreement.source else None
+        return step
+
+    def _places_of(self, ranks: Ranks) -> Places:
+        """Asked of the other ranks once for each default group."""
+        if self._places is None or self._places[0] is not ranks.world:
+            self._places = (ranks.world, find_places(ranks, self.store.directory))
+        return self._places[1]
 
     def _wait_for_pending(self) -> None:
         try:
@@ -192,13 +211,12 @@ class Checkpointer:
     def _load(
         self,
         snapshot: Snapshot,
-        ranks: Ranks,
         model: ModelState,
         optimizers: list[OptimizerState],
         extra: Any,
         strict: bool,
     ) -> None:
-        content = content_of(snapshot, ranks.world_size)
+        content = content_of(snapshot)
         incoming = Incoming(snapshot)
         if model.wanted:
             model.plan(incoming, content["model"], strict)

@@ -19,13 +19,8 @@ def content_to_json(content: dict[str, Any]) -> bytes:
     return json.dumps(tagged, allow_nan=False, separators=(",", ":")).encode()
 
 
-def content_of(snapshot: bitsnap.Snapshot, world_size: int) -> dict[str, Any]:
+def content_of(snapshot: bitsnap.Snapshot) -> dict[str, Any]:
     """What content_to_json() was given; errors say why this run cannot use it."""
-    if snapshot.world_size != world_size:
-        raise ValueError(
-            f"step {snapshot.step} was saved by {snapshot.world_size} rank(s) and this run has "
-            f"{world_size}; run with as many ranks as saved it"
-        )
     try:
         content = json.loads(snapshot.metadata)
         version = content["version"] if content["format"] == _FORMAT else None

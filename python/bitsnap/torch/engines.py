@@ -8,7 +8,7 @@ import warnings
 import weakref
 from typing import Any, Protocol
 
-from bitsnap import SaveReport, Store
+from bitsnap import SaveReport, Snapshot, Store
 from bitsnap._native import Saver, SaveTicket
 
 
@@ -82,6 +82,13 @@ class PendingSave:
 class Engine(Protocol):
     last_durable_step: int | None
 
+    # What survives this process: the state handed over last, and blobs held for other ranks.
+    def newest(self) -> Snapshot | None: ...
+    def hold(self, key: str, content: Any) -> None: ...
+    def held(self) -> list[str]: ...
+    def fetch(self, key: str) -> Any: ...
+    def drop(self, keys: list[str]) -> None: ...
+
     def save(self, tensors: list, step: int, **options: Any) -> PendingSave: ...
     def wait(self) -> None: ...
     def close(self) -> None: ...
@@ -104,7 +111,17 @@ class _Finished:
         return self._report
 
 
-class SyncEngine:
+class _Forgetful:
+    """An engine of which nothing survives the process."""
+
+    def newest(self) -> Snapshot | None:
+        return None
+
+    def held(self) -> list[str]:
+        return []
+
+
+class SyncEngine(_Forgetful):
     """Returns from save() when all is safely on disk. Needs no memory for copies."""
 
     def __init__(self, store: Store) -> None:
@@ -124,7 +141,7 @@ class SyncEngine:
         pass
 
 
-class ThreadEngine:
+class ThreadEngine(_Forgetful):
     """Returns from save() when the tensors are copied; the copies are saved in the background."""
 
     def __init__(self, store: Store, max_memory: int | None, on_busy: str) -> None:

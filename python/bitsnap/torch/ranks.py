@@ -1,29 +1,43 @@
-"""What the ranks of torch.distributed must agree on."""
+"""The ranks of torch.distributed, and what they tell each other."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
 import torch.distributed as dist
 
-import bitsnap
+# Bytes that go over the network at a time.
+CHUNK = 16 << 20
 
 
 class Ranks:
-    """The processes of the default group, or this one alone."""
+    """The processes of the default group, or this one alone.
+
+    All ranks make the same calls in the same order.
+    """
 
     def __init__(self) -> None:
         together = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if together else 0
         self.world_size = dist.get_world_size() if together else 1
+        self.world = dist.group.WORLD if together else None  # another object for another world
+        self._group = _gloo_group() if self.world_size > 1 else None
+
+    def in_background(self) -> Ranks:
+        """The same ranks for another thread: a group of its own, so that calls do not mix."""
+        ranks = object.__new__(Ranks)
+        ranks.rank, ranks.world_size, ranks.world = self.rank, self.world_size, self.world
+        ranks._group = dist.new_group(backend="gloo")
+        return ranks
 
     def new_save_id(self) -> int:
         """A random number, the same on all ranks."""
         numbers = [secrets.randbits(64)]
         if self.world_size > 1:
-            dist.broadcast_object_list(numbers, src=0)
+            dist.broadcast_object_list(numbers, src=0, group=self._group)
         return numbers[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -31,73 +45,32 @@ class Ranks:
         gathered = [value]
         if self.world_size > 1:
             gathered = [None] * self.world_size
-            dist.all_gather_object(gathered, value)
+            dist.all_gather_object(gathered, value, group=self._group)
         return gathered
 
-    def restore_newest(
-        self,
-        store: bitsnap.Store,
-        use: Callable[[bitsnap.Snapshot], None],
-        passed_over: list[bitsnap.PassedOver],
-    ) -> int:
-        """Store.restore_newest(), of the newest step that all ranks can use."""
-        if self.world_size == 1:
-            return store.restore_newest(use, passed_over=passed_over)
-        steps = store.list()
-        whole = {step.step for step in steps if step.whole}
-        failures = {s.step: _why_not(store, s.step, self.rank) for s in steps if not s.whole}
-        step = None
-        while step is None and (common := set.intersection(*self.gather(whole))):
-            newest = max(common)
-            failure = self._use(store, newest, use)
-            if failure is None:
-                step = newest
-            else:
-                failures[newest] = failure
-                whole.remove(newest)
-        for failed in sorted(failures, reverse=True):
-            if step is None or failed > step:
-                passed_over.append(bitsnap.PassedOver(failed, failures[failed]))
-        if step is None:
-            raise bitsnap.NotFound(f"{store.directory}: holds no step that all ranks can read")
-        return step
+    def send(self, content: np.ndarray, to: int) -> None:
+        """Sends bytes, a part at a time; the other calls receive() meanwhile."""
+        for first in range(0, len(content), CHUNK):
+            part = content[first : first + CHUNK].copy()
+            dist.send(torch.from_numpy(part), to, group=self._group)
 
-    def _use(
-        self, store: bitsnap.Store, step: int, use: Callable[[bitsnap.Snapshot], None]
-    ) -> bitsnap.BitSnapError | None:
-        """Why some rank cannot read the step; None when all have used it."""
-        error = None
-        try:
-            use(store.open_step(step, self.rank))
-        except Exception as raised:
-            error = raised
-        on_disk = isinstance(error, _ON_DISK)
-        outcomes = self.gather(None if error is None else (on_disk, str(error)))
-        if error is not None and not on_disk:
-            raise error
-        failed = {rank: outcome for rank, outcome in enumerate(outcomes) if outcome}
-        for rank, (is_on_disk, message) in failed.items():
-            if not is_on_disk:
-                raise RuntimeError(f"rank {rank} could not restore step {step}: {message}")
-        if error is not None or not failed:
-            return error
-        rank, (_, message) = next(iter(failed.items()))
-        return bitsnap.Corrupt(f"rank {rank} cannot read it: {message}")
+    def receive(self, size: int, source: int) -> np.ndarray:
+        content = np.empty(size, np.uint8)
+        for first in range(0, size, CHUNK):
+            part = torch.from_numpy(content[first : first + CHUNK])
+            dist.recv(part, source, group=self._group)
+        return content
 
 
-# What an older step may not suffer from.
-_ON_DISK = (
-    bitsnap.NotFound,
-    bitsnap.Corrupt,
-    bitsnap.NewerVersion,
-    bitsnap.MissingBase,
-    bitsnap.IoFailed,
-)
+# The default group, and the one of all its ranks that can send objects and CPU tensors.
+_groups: tuple[Any, Any] | None = None
 
 
-def _why_not(store: bitsnap.Store, step: int, rank: int) -> bitsnap.BitSnapError:
-    try:
-        store.open_step(step, rank)
-    except bitsnap.BitSnapError as error:
-        return error
-    return bitsnap.NotFound(f"step {step} was not whole when first looked at")
+def _gloo_group() -> Any:
+    """The default group if it is gloo's, else one of our own, made once. Collective."""
+    global _groups
+    default = dist.group.WORLD
+    if _groups is None or _groups[0] is not default:
+        is_gloo = dist.get_backend() == "gloo"
+        _groups = (default, default if is_gloo else dist.new_group(backend="gloo"))
+    return _groups[1]

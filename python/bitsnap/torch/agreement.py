@@ -1,0 +1,226 @@
+"""Restoring the same save on all ranks, whichever directory, agent or partner has each part."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+import bitsnap
+from bitsnap import PassedOver, RankOfStep, Snapshot, Store
+from bitsnap.torch.engines import Engine
+from bitsnap.torch.places import Places
+from bitsnap.torch.ranks import Ranks
+from bitsnap.torch.replica_key import ReplicaKey, parse_keys, usable
+from bitsnap.torch.supply import Plan, Save, Source, Supply, make_plan
+
+Use = Callable[[Snapshot], None]
+
+# Why a step may be passed over for an older one.
+_STEPS_FAULT = (
+    bitsnap.NotFound,
+    bitsnap.Corrupt,
+    bitsnap.NewerVersion,
+    bitsnap.MissingBase,
+    bitsnap.IoFailed,
+)
+
+
+class Agreement:
+    """One restore. All ranks make the same calls."""
+
+    def __init__(
+        self, ranks: Ranks, places: Places, store: Store, engine: Engine, from_rank: int | None
+    ) -> None:
+        self.passed_over: list[PassedOver] = []
+        self.source: Source | None = None  # of what was restored
+        self._ranks = ranks
+        self._places = places
+        self._store = store
+        self._engine = engine
+        self._from_rank = from_rank
+        self._failed: list[tuple[Save, Source]] = []
+
+    def restore_newest(self, use: Use) -> int | None:
+        """Calls `use` with the newest step that all ranks can read, and returns its number.
+
+        None when there is none but, at most, one step that not all ranks came to save. Raises the
+        newest step's error when all steps are broken.
+        """
+        while (step := self._newest_untried()) is not None:
+            if (failure := self._try(step, use)) is None:
+                return step
+            self.passed_over.append(PassedOver(step, failure))
+        missing = all(isinstance(passed.error, bitsnap.NotFound) for passed in self.passed_over)
+        if len(self.passed_over) <= 1 and missing:
+            return None
+        newest = self.passed_over[0].error
+        raise type(newest)(
+            f"{self._store.directory}: none of its {len(self.passed_over)} step(s) can be "
+            f"restored; the newest: {newest}"
+        )
+
+    def restore(self, step: int, use: Use) -> None:
+        failure = self._try(step, use)
+        if failure is not None:
+            raise failure
+
+    def _newest_untried(self) -> int | None:
+        """Looked up anew each time: another process may save and prune meanwhile."""
+        here = {each.step for each in self._store.list_ranks()}
+        here |= {key.id.step for key in self._held()}
+        if (snapshot := self._engine.newest()) is not None:
+            here.add(snapshot.step)
+        tried = {passed.step for passed in self.passed_over}
+        return max(set().union(*self._ranks.gather(here)) - tried, default=None)
+
+    def _try(self, step: int, use: Use) -> bitsnap.BitSnapError | None:
+        """Why the ranks cannot use the step; None when all have used it."""
+        self._failed, failure = [], None
+        while True:
+            supplies = self._ranks.gather(self._supply(step))
+            try:
+                plan = make_plan(step, supplies, self._places)
+            except bitsnap.BitSnapError as error:
+                return failure or error
+            latest = self._use(step, plan, use)
+            if latest is None:
+                self.source = plan.sources[self._ranks.rank]
+                return None
+            failure = failure or latest  # and once more: another source may have it
+
+    def _supply(self, step: int) -> Supply:
+        supply = Supply(self._from_rank, failed=self._failed)
+        snapshot = self._engine.newest()
+        if snapshot is not None and snapshot.step == step:
+            save = Save(snapshot.world_size, snapshot.save_id)
+            supply.memory[save] = [snapshot.rank]
+        for key in self._held():
+            if key.id.step == step:
+                save = Save(key.id.world_size, key.save_id)
+                supply.held.setdefault(save, []).append(key.id.rank)
+        for id in self._store.list_ranks():
+            if id.step == step and self._is_mine_to_check(id):
+                self._add_file(id, supply)
+        return supply
+
+    def _is_mine_to_check(self, id: RankOfStep) -> bool:
+        """Of those that share a directory one opens each file: its own rank where it is there."""
+        sharers = self._places.sharers(self._ranks.rank)
+        checker = id.rank if id.rank in sharers else sharers[id.rank % len(sharers)]
+        return checker == self._ranks.rank
+
+    def _add_file(self, id: RankOfStep, supply: Supply) -> None:
+        try:
+            file = self._store.files_of(id.step, id.rank, id.world_size)[0]
+        except bitsnap.BitSnapError as error:
+            supply.broken[id] = (type(error).__name__, str(error))
+            return
+        supply.disk.setdefault(Save(id.world_size, file.save_id), []).append(id.rank)
+
+    def _held(self) -> list[ReplicaKey]:
+        return usable(self._engine.held()) if self._ranks.world_size > 1 else []
+
+    def _use(self, step: int, plan: Plan, use: Use) -> bitsnap.BitSnapError | None:
+        """Why some rank cannot read it; None when all have used it."""
+        source, error = plan.sources[self._ranks.rank], None
+        try:
+            self._bring_files(step, plan)
+            use(self._open(step, plan.save, source))
+        except Exception as raised:
+            error = raised
+        is_steps_fault = isinstance(error, _STEPS_FAULT)
+        if is_steps_fault:
+            self._failed.append((plan.save, source))
+        outcomes = self._ranks.gather(None if error is None else (is_steps_fault, str(error)))
+        if error is not None and not is_steps_fault:
+            raise error
+        failed = {rank: outcome for rank, outcome in enumerate(outcomes) if outcome}
+        for rank, (of_step, message) in failed.items():
+            if not of_step:
+                raise RuntimeError(f"rank {rank} could not restore step {step}: {message}")
+        if error is not None or not failed:
+            return error
+        rank, (_, message) = next(iter(failed.items()))
+        return bitsnap.Corrupt(f"rank {rank} cannot read it: {message}")
+
+    def _open(self, step: int, save: Save, source: Source) -> Snapshot:
+        if source.kind == "memory":
+            snapshot = self._engine.newest()
+            if snapshot is None or (snapshot.step, snapshot.save_id) != (step, save.save_id):
+                raise bitsnap.NotFound(f"step {step} is no longer in the agent's memory")
+            return snapshot
+        snapshot = self._store.open_rank(step, source.saved_rank, save.world_size)
+        if snapshot.save_id != save.save_id:
+            raise bitsnap.NotFound(f"step {step} was saved again while it was being restored")
+        return snapshot
+
+    def _bring_files(self, step: int, plan: Plan) -> None:
+        """Brings what is wanted into the directories that lack it, one transfer after the other.
+
+        The order is the same on all ranks, so that nobody waits in a circle; ranks that have no
+        part in a transfer go on to the next. Failures are raised when all are through.
+        """
+        failure: Exception | None = None
+        for taker, source in _transfers(plan, self._places).items():
+            id = RankOfStep(step, source.saved_rank, plan.save.world_size)
+            try:
+                if source.supplier == self._ranks.rank:
+                    self._send(id, plan.save, taker)
+                if taker == self._ranks.rank:
+                    self._take(id, plan.save, source.supplier)
+            except bitsnap.BitSnapError as error:
+                failure = error
+        self._ranks.gather(None)  # who shares a directory with a taker opens its file now
+        if failure is not None:
+            raise failure
+
+    def _send(self, id: RankOfStep, save: Save, taker: int) -> None:
+        """The rank file and its base's; two sizes go first, zeros when it cannot be read."""
+        contents = [_NOTHING, _NOTHING]
+        try:
+            found = self._contents(id, save)
+            contents[: len(found)] = found
+        except (bitsnap.BitSnapError, OSError) as error:
+            message = f"bitsnap could not send step {id.step} of rank {id.rank}: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        sizes = np.array([len(content) for content in contents], np.int64)
+        for content in (sizes.view(np.uint8), *contents):
+            self._ranks.send(content, taker)
+
+    def _contents(self, id: RankOfStep, save: Save) -> list[np.ndarray]:
+        """From memory where it is held there, else from disk, mapped."""
+        for key in self._held():
+            if key.id == id and key.save_id == save.save_id:
+                bases = [other for other in parse_keys(self._engine.held()) if other.is_base_of(key)]
+                keys = [key, *bases[:1]]
+                return [np.frombuffer(self._engine.fetch(each.text), np.uint8) for each in keys]
+        files = self._store.files_of(id.step, id.rank, id.world_size)
+        return [np.memmap(file.path, np.uint8, "r") for file in files]
+
+    def _take(self, id: RankOfStep, save: Save, supplier: int) -> None:
+        sizes = self._ranks.receive(16, supplier).view(np.int64)
+        content, base = (self._ranks.receive(size, supplier) for size in sizes)
+        if not len(content):
+            raise bitsnap.NotFound(f"rank {supplier} could not send step {id.step}")
+        copy = bitsnap.check_rank_file(content)
+        if (copy.id, copy.save_id) != (id, save.save_id):
+            raise bitsnap.Corrupt(f"rank {supplier} sent another file than step {id.step}")
+        self._store.adopt(content, base if len(base) else None)
+
+
+_NOTHING = np.empty(0, np.uint8)
+
+
+def _transfers(plan: Plan, places: Places) -> dict[int, Source]:
+    """Who takes files from where: of those that share a directory the first that wants it."""
+    transfers: dict[int, Source] = {}
+    for directory in places.directories:
+        first: dict[int, int] = {}
+        for rank in directory:
+            source = plan.sources[rank]
+            if source.kind == "partner" and source.saved_rank not in first:
+                first[source.saved_rank] = rank
+                transfers[rank] = source
+    return transfers
