@@ -17,8 +17,9 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "bench/results/stall.csv"
 MEASURES = [
     "parameters", "state_bytes", "saves", "trained_s", "total_s", "blocked_first_s", "blocked_s",
-    "lag_s", "memcpy_s", "peak_bytes", "written_bytes", "note",
+    "lag_s", "memcpy_s", "memcpy_threads", "memcpy_threads_s", "peak_bytes", "written_bytes", "note",
 ]  # fmt: skip
+LONGEST = 300  # seconds that one way may take
 
 
 def processes_below(root: int) -> list[int]:
@@ -77,6 +78,8 @@ def measure(way: str, scratch: Path, arguments: list[str]) -> dict:
     command = [sys.executable, str(HERE / "train.py"), way, str(folder), *arguments]
     try:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            watchdog = threading.Timer(LONGEST, process.kill)
+            watchdog.start()
             memory, last = PeakMemory(process.pid), ""
             for line in process.stdout:
                 last = line
@@ -85,12 +88,29 @@ def measure(way: str, scratch: Path, arguments: list[str]) -> dict:
                 elif line == "done\n":
                     memory.end()
             memory.end()
+            watchdog.cancel()
         if process.returncode != 0:
             return {"note": f"ended with {process.returncode}"}
         written = bytes_below(folder)
         return {**json.loads(last), "peak_bytes": memory.peak, "written_bytes": written}
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def rows_of(path: Path) -> list[dict]:
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    """In the order of SAVERS, whatever was measured last."""
+    rows.sort(key=lambda row: list(SAVERS).index(row["way"]))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["way", *MEASURES])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def main() -> int:
@@ -98,16 +118,19 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, help="where to save (default: the temporary folder)")
     parser.add_argument("--csv", type=Path, default=RESULTS)
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--way", action="append", choices=SAVERS, help="only this one (repeatable)")
+    parser.add_argument(
+        "--only", action="append", choices=SAVERS, help="of these, beside what the CSV file has"
+    )
     options, arguments = parser.parse_known_args()  # the rest is train.py's
-    with open(options.csv, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["way", *MEASURES])
-        writer.writeheader()
-        for way in options.repeat * list(options.way or SAVERS):
-            started = time.monotonic()
-            writer.writerow({"way": way, **measure(way, options.scratch, arguments)})
-            file.flush()
-            print(f"{way}: {time.monotonic() - started:.0f} s", flush=True)
+    ways = options.only or list(SAVERS)
+    kept = [row for row in rows_of(options.csv) if row["way"] in SAVERS and row["way"] not in ways]
+    measured: list[dict] = []
+    for way in options.repeat * ways:
+        started = time.monotonic()
+        measured.append({"way": way, **measure(way, options.scratch, arguments)})
+        write(options.csv, kept + measured)
+        note = measured[-1].get("note", "")
+        print(f"{way}: {time.monotonic() - started:.0f} s {note}", flush=True)
     return 0
 
 

@@ -90,7 +90,7 @@ SAVERS = {
     "DCP async, process": partial(Dcp, kind="PROCESS"),
     **{
         f"bitsnap {profile}, {engine}": partial(BitSnap, engine=engine, profile=profile)
-        for engine in ("sync", "thread")
+        for engine in ("thread", "agent")
         for profile in ("fast", "exact", "balanced")
     },
 }
