@@ -146,7 +146,7 @@ TEST(Adam, MeasuresTheErrorThatItMakes) {
   for (double bound : kBounds) {
     const auto coded = Encode(pair, nullptr, bound);
     EXPECT_NEAR(UpdateError(pair, Decode(*coded, pair, nullptr)), coded->error, bound * 1e-3);
-    EXPECT_GT(coded->error, 0.98 * bound);
+    EXPECT_GT(coded->error, 0.96 * bound);
   }
 }
 
@@ -332,10 +332,10 @@ TEST(Adam, GoldenChecksums) {
   Pair base = pair;
   for (float& v : base.v) v *= 1.25f;
   for (float& m : base.m) m *= 0.5f;
-  const uint64_t golden_params[] = {4464426331739887123u, 16631060951875773577u,
-                                    4641771186033414532u, 1123612427048667553u};
-  const uint64_t golden_decoded[] = {12825276596037118060u, 17079279053973251548u,
-                                     9946871458450359515u, 16955496460719729910u};
+  const uint64_t golden_params[] = {6794638102387063878u, 17938496129849056802u,
+                                    17386434521461092346u, 4803694362583738686u};
+  const uint64_t golden_decoded[] = {9277839884797086435u, 15171903844437492969u,
+                                     11035009269291825444u, 11568700667878430463u};
   for (size_t i = 0; i < 4; ++i) {
     SCOPED_TRACE(kBounds[i]);
     const auto coded = Encode(pair, i % 2 == 0 ? &base : nullptr, kBounds[i]);

@@ -66,9 +66,14 @@ HWY_INLINE hn::VFromD<D> Log2(D d, hn::VFromD<D> x) {
 }
 
 template <class D>
+HWY_INLINE hn::VFromD<D> InExponents(D d, hn::VFromD<D> x) {
+  return hn::Min(hn::Max(x, hn::Set(d, kMinExponent)), hn::Set(d, kMaxExponent));
+}
+
+template <class D>
 HWY_INLINE hn::VFromD<D> Exp2(D d, hn::VFromD<D> x) {
   const Signed<D> di;
-  x = hn::Min(hn::Max(x, hn::Set(d, kMinExponent)), hn::Set(d, kMaxExponent));
+  x = InExponents(d, x);
   const auto whole = hn::Floor(x);
   const auto f = hn::Sub(x, whole);
   auto p = hn::Set(d, kExp2[3]);
@@ -120,13 +125,24 @@ struct Placed {
   decltype(hn::MaskFromVec(hn::VFromD<D>())) known;
 };
 
+template <class D>
+struct PlacedV {
+  hn::VFromD<D> index;
+  decltype(hn::MaskFromVec(hn::VFromD<D>())) known;
+};
+
 template <class D, class V>
-HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
+HWY_INLINE PlacedV<D> PlaceV(D d, V v, V anchor, const Scale& scale) {
   const auto normal = IsNormal(d, v);
   const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
-  const auto v_place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, scale.inverse_v));
-  const auto v_known = hn::And(normal, InRange(d, v_place));
-  const auto v_index = Nearest(d, hn::IfThenElseZero(v_known, v_place), scale.zone);
+  const auto place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, scale.inverse_v));
+  const auto known = hn::And(normal, InRange(d, place));
+  return {Nearest(d, hn::IfThenElseZero(known, place), scale.zone), known};
+}
+
+template <class D, class V>
+HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
+  const auto [v_index, v_known] = PlaceV(d, v, anchor, scale);
   const auto decoded = Exp2(d, hn::Add(anchor, hn::Mul(v_index, hn::Set(d, scale.grid.v_step))));
 
   const auto denominator = hn::Add(hn::Sqrt(decoded), hn::Set(d, scale.grid.eps));
@@ -233,11 +249,10 @@ void LogV(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   ForEach(logs.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
-    const auto normal = IsNormal(d, v);
-    const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
-    const auto scaled = hn::ConvertTo(di, hn::Mul(log, hn::Set(d, static_cast<float>(kLogUnit))));
+    const auto biased = hn::Add(hn::BitCast(di, v), hn::Set(di, kLogBias));
+    const auto scaled = hn::ShiftRight<23 - kLogUnitBits>(biased);
     const auto result =
-        hn::IfThenElse(hn::RebindMask(di, normal), scaled, hn::Set(di, int32_t{otherwise}));
+        hn::IfThenElse(hn::RebindMask(di, IsNormal(d, v)), scaled, hn::Set(di, int32_t{otherwise}));
     StoreIndices(d, result, logs, i);
   });
 }
@@ -248,16 +263,27 @@ ErrorSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anch
   alignas(64) std::array<float, kSums> norm2{};
   const Scale scale(grid);
   ForEach(anchors.size(), [&](auto d, size_t i) HWY_ATTR {
+    const auto largest = hn::Set(d, scale.max_update * (1 + kUnsure));
+    const auto surely = hn::Set(d, scale.max_update * (1 - kUnsure));
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
-    const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
-    const auto u = hn::Div(m, hn::Add(hn::Sqrt(v), hn::Set(d, scale.grid.eps)));
-    const auto place = hn::IfThenElseZero(placed.known, hn::Mul(u, hn::Set(d, scale.inverse_u)));
-    const auto error = hn::Sub(place, placed.u_index);
+    const auto anchor = hn::LoadU(d, anchors.data() + i);
+    const auto [v_index, v_known] = PlaceV(d, v, anchor, scale);
+    const auto eps = hn::Set(d, grid.eps);
+    const auto log = hn::Add(anchor, hn::Mul(v_index, hn::Set(d, grid.v_step)));
+    const auto decoded = hn::Add(Exp2(d, hn::Mul(InExponents(d, log), hn::Set(d, 0.5f))), eps);
+    const auto exact = hn::Add(hn::Sqrt(v), eps);
+    const auto ratio = hn::Mul(hn::Div(m, hn::Mul(decoded, exact)), hn::Set(d, scale.inverse_u));
+    const auto placed = hn::Mul(ratio, exact);
+    const auto known = hn::And(v_known, hn::Lt(hn::Abs(placed), largest));
+    const auto sure = hn::And(v_known, hn::Lt(hn::Abs(placed), surely));
+    const auto place = hn::Mul(ratio, decoded);
+    const auto error = hn::IfThenElseZero(known, hn::Sub(place, Nearest(d, placed, scale.zone)));
+    const auto counted = hn::IfThenElseZero(sure, place);
     float* e = &error2[i % kSums];
     float* n = &norm2[i % kSums];
     hn::StoreU(hn::Add(hn::LoadU(d, e), hn::Mul(error, error)), d, e);
-    hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(place, place)), d, n);
+    hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(counted, counted)), d, n);
   });
   ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {

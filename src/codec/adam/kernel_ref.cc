@@ -29,6 +29,12 @@ int Nearest(float place, float zone) {
   return std::abs(place) < zone ? 0 : static_cast<int>(std::rint(place));
 }
 
+// sqrt(2^log) + eps.
+float DecodedDenominator(float log, const Grid& grid) {
+  log = std::min(std::max(log, kMinExponent), kMaxExponent);
+  return Exp2(log * 0.5f) + grid.eps;
+}
+
 bool IsIndex(int16_t k) { return k > kZero; }
 
 int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
@@ -104,21 +110,31 @@ void IndexMRef(Bytes m, std::span<const float> denominators, const Grid& grid,
 void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   for (size_t i = 0; i < logs.size(); ++i) {
     const float v = Load(v_bytes, i);
-    logs[i] = IsNormal(v) ? static_cast<int16_t>(Log2(v) * kLogUnit) : otherwise;
+    const auto bits = std::bit_cast<int32_t>(v);
+    logs[i] =
+        IsNormal(v) ? static_cast<int16_t>((bits + kLogBias) >> (23 - kLogUnitBits)) : otherwise;
   }
 }
 
-ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid) {
-  std::vector<int16_t> kv(anchors.size()), ku(anchors.size());
-  QuantizeRef(v, m, anchors, grid, {kv, ku});
+ErrorSums MeasureErrorRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
+                          const Grid& grid) {
   std::array<float, kSums> error2{};
   std::array<float, kSums> norm2{};
-  for (size_t i = 0; i < kv.size(); ++i) {
-    if (!IsIndex(kv[i])) continue;
-    const float place = Load(m, i) / (std::sqrt(Load(v, i)) + grid.eps) * (1.0f / grid.u_step);
-    const float error = place - static_cast<float>(ku[i]);
+  const float limit = MaxUpdateIndex(grid);
+  for (size_t i = 0; i < anchors.size(); ++i) {
+    const float v = Load(v_bytes, i);
+    const float v_place = (Log2(IsNormal(v) ? v : 1.0f) - anchors[i]) * (1.0f / grid.v_step);
+    if (!IsNormal(v) || !InRange(v_place)) continue;
+    const int k = Nearest(v_place, DeadZone(grid));
+    const float decoded =
+        DecodedDenominator(anchors[i] + static_cast<float>(k) * grid.v_step, grid);
+    const float exact = std::sqrt(v) + grid.eps;
+    const float ratio = Load(m_bytes, i) / (decoded * exact) * (1.0f / grid.u_step);
+    const float place = ratio * decoded, placed = ratio * exact;
+    if (!(std::abs(placed) < limit * (1 + kUnsure))) continue;
+    const float error = place - static_cast<float>(Nearest(placed, DeadZone(grid)));
     error2[i % kSums] += error * error;
-    norm2[i % kSums] += place * place;
+    if (std::abs(placed) < limit * (1 - kUnsure)) norm2[i % kSums] += place * place;
   }
   ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {

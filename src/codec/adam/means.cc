@@ -10,7 +10,7 @@ namespace {
 
 // What an average is taken of is at most about this many values: its error is then far below the
 // spread of what it predicts.
-constexpr size_t kEnough = 256;
+constexpr size_t kEnough = 128;
 constexpr size_t kRun = 64;
 
 constexpr uint32_t kMinPanel = 64;
@@ -99,7 +99,7 @@ void MeansFinder::SumColumns() {
   sums_.resize(panels * row_length_);
   counts_.resize(panels);
   std::vector<int16_t> logs(row_length_);
-  const size_t stride = rows_ >= 4 * kMinPanel ? 2 : 1;
+  const size_t stride = std::clamp<size_t>(rows_ / kEnough, 1, kMinPanel / 16);
   for (size_t row = 0; row < rows_; row += stride) {
     LogV(Floats(v_, row * row_length_, row_length_), fallback_, logs);
     int32_t* sums = &sums_[row / height_ * row_length_];

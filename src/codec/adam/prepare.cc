@@ -14,10 +14,10 @@ namespace {
 constexpr double kMaxVStep = 2;
 
 // Shares of the bound that the search aims at and that is not worth another pass to come closer.
-constexpr double kAim = 0.994, kNearEnough = 0.985;
+constexpr double kAim = 0.988, kNearEnough = 0.97;
 
 // Pairs to choose means and grids on, and to fit them more closely.
-constexpr size_t kSmallSample = 8192, kLargeSample = 65536;
+constexpr size_t kSmallSample = 8192, kLargeSample = 65536, kLargeShare = 16;
 
 // Lossless coding of a pair takes about 54 bits.
 constexpr double kPayingBits = 50;
@@ -38,7 +38,7 @@ double FitUStep(Sample& sample, double bound, double v_step, double rms, float e
     const double error = sample.Error({static_cast<float>(v_step), static_cast<float>(step), eps});
     if (error <= bound) low = step;
     if (error > bound) high = step;
-    if (error <= bound && error > 0.997 * bound) break;
+    if (error <= bound && error > 0.995 * bound) break;
     // The squares of both parts add up.
     const double v_part = std::min(v_step * kErrorPerVStep, 0.9 * bound);
     const double have = std::max(error * error - v_part * v_part, bound * bound / 64);
@@ -126,8 +126,8 @@ std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps
   auto found = Search(small, kAim * bound, rms, float_eps);
   if (!found || found->bits > kPayingBits) return std::nullopt;
 
-  if (rms > 0 && elements > small.size()) {
-    Sample large(tensor.v, tensor.m, float_eps, std::min(elements / 8, kLargeSample));
+  if (rms > 0 && elements / kLargeShare > small.size()) {
+    Sample large(tensor.v, tensor.m, float_eps, std::min(elements / kLargeShare, kLargeSample));
     large.SetAnchors(means.View({}));
     const double step = FitUStep(large, kAim * bound, found->grid.v_step, rms, float_eps);
     if (step > 0) found->grid.u_step = static_cast<float>(step);
