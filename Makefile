@@ -22,8 +22,8 @@ CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h'
 PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build test demo trace bench bench-rivals bench-stall quality soak fuzz format
-.PHONY: format-check install clean
+.PHONY: help build test demo trace bench bench-rivals bench-stall bench-restore quality soak fuzz
+.PHONY: format format-check install clean
 .PHONY: setup check-includes test-release test-asan test-python
 
 help:  ## List the targets
@@ -72,6 +72,9 @@ bench-rivals: build-release .venv/rivals.stamp trace  ## All codecs and their ri
 bench-stall: .venv/bitsnap.stamp  ## What saving costs a training run, against torch.save and DCP
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/stall/run.py
 	@$(PYTHON) bench/stall/report.py
+
+bench-restore: .venv/bitsnap.stamp  ## How fast a state comes back, from disk and from memory
+	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/restore.py
 
 quality: .venv/bitsnap.stamp  ## Do lossy profiles hurt? Train, restore, go on, compare
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/quality/quality.py --csv bench/results/quality.csv

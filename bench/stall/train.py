@@ -4,21 +4,19 @@ Run by run.py, in a process of its own for each way.
 """
 
 import argparse
-import ctypes
 import json
-import os
 import sys
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "bench")]
 
 from gpt import Config, Training  # noqa: E402
+from memcpy import COPY_THREADS, seconds_of_memcpy  # noqa: E402
 from savers import SAVERS  # noqa: E402
 
 SIZES = {
@@ -45,25 +43,6 @@ def tensors_of(state: dict) -> list[torch.Tensor]:
     return [tensor for part in state.values() for tensor in part.values()]
 
 
-def seconds_of_memcpy(size: int, threads: int) -> float:
-    """The best of a few copies of so many bytes by so many threads, into memory that is warm."""
-    source, target = (torch.zeros(size, dtype=torch.uint8) for _ in range(2))
-    step = size // threads + 1
-    parts = [(start, min(size, start + step)) for start in range(0, size, step)]
-
-    def copy(part: tuple[int, int]) -> None:
-        start, end = part
-        ctypes.memmove(target.data_ptr() + start, source.data_ptr() + start, end - start)
-
-    best = float("inf")
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(7):
-            started = time.perf_counter()
-            list(pool.map(copy, parts))
-            best = min(best, time.perf_counter() - started)
-    return best
-
-
 def run(options: argparse.Namespace) -> dict:
     training = Training(Config(steps=1000, warmup=10, final_lr=3e-5, **SIZES[options.size]), 1)
     for _ in range(WARM_UP):
@@ -84,7 +63,6 @@ def run(options: argparse.Namespace) -> dict:
     total = time.perf_counter() - started
     print("done", flush=True)
 
-    threads = min(4, os.cpu_count() or 1)  # as the engine copies
     size = sum(t.numel() * t.element_size() for t in tensors_of(state_of(training)))
     return {
         "parameters": sum(p.numel() for p in training.masters),
@@ -96,8 +74,8 @@ def run(options: argparse.Namespace) -> dict:
         "blocked_s": sum(blocked[1:]) / max(1, len(blocked) - 1),
         "lag_s": max(saver.lags, default=0),
         "memcpy_s": seconds_of_memcpy(size, 1),
-        "memcpy_threads": threads,
-        "memcpy_threads_s": seconds_of_memcpy(size, threads),
+        "memcpy_threads": COPY_THREADS,
+        "memcpy_threads_s": seconds_of_memcpy(size, COPY_THREADS),
     }
 
 
