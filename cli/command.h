@@ -37,6 +37,7 @@ CLI::App* AddSubcommand(CLI::App& app, Command& command, const std::string& name
                         const std::string& description, const std::string& examples);
 
 // Each declares one subcommand; parsing a command line that chooses it sets `command.run`.
+void AddAgent(CLI::App& app, Command& command);
 void AddSave(CLI::App& app, Command& command);
 void AddRestore(CLI::App& app, Command& command);
 void AddLs(CLI::App& app, Command& command);

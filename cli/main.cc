@@ -31,8 +31,8 @@ int RunCommand(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("`bitsnap SUBCOMMAND --help` has examples and exit codes.");
   Command command;
-  for (const auto add :
-       {AddSave, AddRestore, AddLs, AddInspect, AddVerify, AddPrune, AddRepair, AddBench}) {
+  for (const auto add : {AddSave, AddRestore, AddLs, AddInspect, AddVerify, AddPrune, AddRepair,
+                         AddBench, AddAgent}) {
     add(app, command);
   }
 

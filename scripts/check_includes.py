@@ -37,6 +37,7 @@ PUBLIC_HEADERS = {
     "store.h": "store",
     "retention.h": "store",
     "saver.h": "engine",
+    "agent.h": "engine",
     "bitsnap.h": "engine",
 }
 

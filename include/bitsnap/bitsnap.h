@@ -1,6 +1,7 @@
 // All of BitSnap's public interface.
 #pragma once
 
+#include <bitsnap/agent.h>
 #include <bitsnap/dtype.h>
 #include <bitsnap/options.h>
 #include <bitsnap/result.h>

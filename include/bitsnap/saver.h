@@ -1,11 +1,16 @@
 // Saving that goes on in the background while training does (docs/engine.md).
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <string>
+#include <vector>
 
 #include <bitsnap/options.h>
 #include <bitsnap/result.h>
@@ -21,11 +26,22 @@ enum class OnBusy {
   kError,  // fail with kBusy
 };
 
+// Copies lie in the memory of the store's agent, a process that all Savers of a store share on one
+// machine and that saves them; it outlives a training process that dies.
+struct AgentOptions {
+  std::filesystem::path executable = "bitsnap";  // that starts it; without a slash, on PATH
+  // How long it keeps the newest state once nobody is there who said nothing of being done.
+  std::chrono::seconds linger{900};
+  uint32_t rank = 0;  // each has memory, a bound and a newest state of its own
+  uint32_t world_size = 1;
+};
+
 struct SaverOptions {
   // Most bytes that copies of states may take; 0: twice the largest state saved so far. Coding
   // takes up to 64 MiB a thread besides.
   uint64_t max_memory = 0;
   OnBusy on_busy = OnBusy::kWait;
+  std::optional<AgentOptions> agent;  // absent: this process copies and saves
 };
 
 // What a save cost its caller.
@@ -74,12 +90,17 @@ class SaveTicket {
 // progress is called on the background thread. After fork() the child has no background thread and
 // no copies: there Save, Wait and Close fail with kInvalidArgument, and the destructor does
 // nothing.
+//
+// With an agent, copies and saves are the agent's. Where it dies, this process finishes what is
+// under way from the memory that it shares, the next Save starts another agent, and if that fails
+// this process goes on as it does without one; TakeWarnings says so.
 class Saver {
  public:
+  // With an agent: connects to it, or starts it; its errors.
   static Result<Saver> Start(Store store, const SaverOptions& options = {});
   Saver(Saver&&) noexcept;
   Saver& operator=(Saver&&) noexcept;
-  ~Saver();  // as Close, dropping its error
+  ~Saver();  // as Leave, dropping its error
 
   // Returns as soon as the caller may change its tensors. What Store::Check finds is returned here,
   // what goes wrong later by the ticket. kInvalidArgument when the state is larger than max_memory;
@@ -87,12 +108,32 @@ class Saver {
   Result<SaveTicket> Save(std::span<const TensorView> tensors, const SaveOptions& options,
                           std::stop_token stop = {});
 
-  // Waits until all saves are durable or have failed. kCancelled when `stop` ended the waiting.
+  // Waits until all saves are durable or have failed, those too that an earlier process of this
+  // rank handed to the agent. kCancelled when `stop` ended the waiting.
   Result<void> Wait(std::stop_token stop = {});
 
   // Finishes what is queued, ends the thread and gives the memory back; only Save is of no use
   // afterwards. kCancelled when `stop` ended the waiting: the Saver is then still open.
+  // The agent forgets this rank's state, and ends with the last rank.
   Result<void> Close(std::stop_token stop = {});
+  // The same, but the agent keeps the newest state for a restart, as long as it lingers.
+  Result<void> Leave(std::stop_token stop = {});
+
+  // The newest state that a Saver of this rank handed to the agent completely, be it on disk or
+  // not; absent where there is none, or its file or the whole store was removed or replaced since.
+  // While the snapshot lives its memory counts in max_memory.
+  Result<std::optional<Snapshot>> Newest();
+
+  // What went wrong with the agent since the last call, and was made up for.
+  std::vector<std::string> TakeWarnings();
+
+  // The agent holds bytes for others, under any key, until they are dropped, the last Saver of this
+  // rank closes, or the agent ends. kInvalidArgument without an agent.
+  Result<void> Hold(const std::string& key, std::span<const std::byte> content);
+  Result<std::vector<std::string>> Held();
+  // kNotFound when nothing is held there. Never copied: the agent's own memory.
+  Result<std::shared_ptr<const std::span<const std::byte>>> Fetch(const std::string& key);
+  Result<void> Drop(const std::vector<std::string>& keys);
 
   // The step that this Saver made durable last.
   std::optional<uint64_t> last_durable_step() const;

@@ -67,7 +67,8 @@ struct StoredTensor {
   std::string why;  // the policy's reason
 };
 
-// One rank file opened for reading, with the base it leans on. Safe to use from several threads.
+// One rank's part of a step, to be read: a file, with the base it leans on, or a state in the
+// agent's memory. Safe to use from several threads.
 class Snapshot {
  public:
   struct Impl;
@@ -79,7 +80,7 @@ class Snapshot {
   uint64_t step() const;
   uint32_t rank() const;
   uint32_t world_size() const;
-  uint64_t save_id() const;
+  uint64_t save_id() const;  // of SaveOptions
   std::optional<uint64_t> base_step() const;
   std::string_view profile() const;
   std::string_view metadata() const;

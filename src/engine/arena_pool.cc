@@ -23,8 +23,8 @@ Result<std::optional<Arena>> ArenaPool::Take(uint64_t bytes) {
   }
   while (!free_.empty() && mapped_ + bytes > limit()) DropFree(free_.size() - 1);
   if (mapped_ + bytes > limit()) return std::nullopt;
-  BITSNAP_ASSIGN(Arena arena, Arena::Map(bytes));
-  mapped_ += bytes;
+  BITSNAP_ASSIGN(Arena arena, map_(bytes));
+  mapped_ += arena.bytes().size();
   return arena;
 }
 

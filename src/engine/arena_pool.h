@@ -13,8 +13,10 @@ namespace bitsnap {
 // than the copy. One thread at a time.
 class ArenaPool {
  public:
-  // 0: twice the largest arena asked for so far.
-  explicit ArenaPool(uint64_t max_bytes) : max_bytes_(max_bytes) {}
+  using Map = Result<Arena>(uint64_t bytes);
+  // `max_bytes` 0: twice the largest arena asked for so far. `map` makes a new one.
+  explicit ArenaPool(uint64_t max_bytes, Map* map = Arena::Map)
+      : max_bytes_(max_bytes), map_(map) {}
 
   // An arena of at least `bytes`; nullopt while the bound does not allow it, which it may once
   // arenas are given back. kInvalidArgument when it never will.
@@ -22,14 +24,20 @@ class ArenaPool {
   void GiveBack(Arena arena) { free_.push_back(std::move(arena)); }
   // Unmaps what is not in use.
   void Clear();
+  // Another bound; arenas in use stay all the same.
+  void SetMaxBytes(uint64_t max_bytes) { max_bytes_ = max_bytes; }
+  // An arena taken from here is not given back but gone.
+  void Forget(const Arena& arena) { mapped_ -= arena.bytes().size(); }
+  const std::vector<Arena>& free() const { return free_; }
 
  private:
   uint64_t limit() const { return max_bytes_ != 0 ? max_bytes_ : 2 * largest_; }
   void DropFree(size_t index);
 
-  const uint64_t max_bytes_;
+  uint64_t max_bytes_;
+  Map* map_;
   uint64_t largest_ = 0;
-  uint64_t mapped_ = 0;  // bytes of all arenas, lent or free; at most limit()
+  uint64_t mapped_ = 0;  // bytes of all arenas, lent or free
   std::vector<Arena> free_;
 };
 

@@ -11,6 +11,7 @@
 #include <bitsnap/result.h>
 #include <bitsnap/store.h>
 
+#include "engine/arena.h"
 #include "engine/manifest.h"
 #include "engine/save_queue.h"
 
@@ -38,8 +39,25 @@ class Keeper {
   virtual Result<std::unique_ptr<Reservation>> Reserve(uint64_t bytes, const SaveOptions& options,
                                                        bool wait, std::stop_token stop) = 0;
 
-  // Finishes what is queued and gives the memory back. Nothing may be reserved afterwards.
-  virtual void Close() = 0;
+  // Finishes what is queued and gives the memory back. Nothing may be reserved afterwards. What the
+  // agent keeps for a restart goes too when `forget` is set.
+  virtual void Close(bool forget) = 0;
+
+  // Waits for saves that earlier processes handed to the agent.
+  virtual Result<void> Settle(std::stop_token) { return {}; }
+  virtual Result<std::optional<Snapshot>> Newest() { return std::nullopt; }
+  virtual std::vector<std::string> TakeWarnings() { return {}; }
+
+  // As in Saver.
+  virtual Result<void> Hold(const std::string&, Bytes) { return NoAgent(); }
+  virtual Result<std::vector<std::string>> Held() { return NoAgent(); }
+  virtual Result<std::shared_ptr<const Arena>> Fetch(const std::string&) { return NoAgent(); }
+  virtual Result<void> Drop(const std::vector<std::string>&) { return NoAgent(); }
+
+ private:
+  static tl::unexpected<Error> NoAgent() {
+    return Fail(ErrorKind::kInvalidArgument, "only a Saver with an agent holds data for others");
+  }
 };
 
 }  // namespace bitsnap

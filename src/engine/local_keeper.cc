@@ -58,7 +58,7 @@ void LocalKeeper::GiveBack(Arena arena) {
   changed_.notify_all();
 }
 
-void LocalKeeper::Close() {
+void LocalKeeper::Close(bool) {
   queue_.Close();
   std::lock_guard lock(mutex_);
   pool_.Clear();

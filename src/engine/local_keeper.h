@@ -13,11 +13,14 @@ class LocalKeeper final : public Keeper {
  public:
   // `max_memory` as in SaverOptions.
   LocalKeeper(Store store, uint64_t max_memory) : pool_(max_memory), queue_(std::move(store)) {}
-  ~LocalKeeper() override { Close(); }
+  ~LocalKeeper() override { Close(false); }
 
   Result<std::unique_ptr<Reservation>> Reserve(uint64_t bytes, const SaveOptions& options,
                                                bool wait, std::stop_token stop) override;
-  void Close() override;
+  void Close(bool forget) override;
+
+  // Saves what lies in other memory, which job.done owns.
+  void Save(SaveJob job) { queue_.Push(std::move(job)); }
 
  private:
   class Lent;

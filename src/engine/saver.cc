@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "base/try.h"
+#include "engine/agent_keeper.h"
 #include "engine/guard.h"
 #include "engine/local_keeper.h"
 #include "engine/ticket.h"
@@ -26,15 +27,18 @@ Result<void> Copy(std::span<const TensorView> tensors, const Manifest& manifest,
   return WithoutExceptions([&] { return CopyInto(tensors, manifest, to, threads); });
 }
 
+Result<std::unique_ptr<Keeper>> StartKeeper(const Store& store, const SaverOptions& options) {
+  if (options.agent) return AgentKeeper::Start(store, options);
+  return std::make_unique<LocalKeeper>(store, options.max_memory);
+}
+
 }  // namespace
 
 // Lock rule: every member below `mutex_` is guarded by it, but `keeper_`, which guards itself.
 class Saver::Impl {
  public:
-  Impl(Store store, const SaverOptions& options)
-      : store_(store),
-        on_busy_(options.on_busy),
-        keeper_(std::make_unique<LocalKeeper>(std::move(store), options.max_memory)) {}
+  Impl(Store store, OnBusy on_busy, std::unique_ptr<Keeper> keeper)
+      : store_(std::move(store)), on_busy_(on_busy), keeper_(std::move(keeper)) {}
 
   bool IsInAnotherProcess() const { return getpid() != process_; }
 
@@ -57,18 +61,31 @@ class Saver::Impl {
   Result<void> Wait(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     BITSNAP_TRY(WaitUntilIdle(lock, stop));
+    if (!closing_) {
+      lock.unlock();
+      BITSNAP_TRY(keeper_->Settle(stop));
+      lock.lock();
+    }
     return TakeFailure();
   }
 
-  Result<void> Close(const std::stop_token& stop) {
+  Result<void> Close(const std::stop_token& stop, bool forget) {
     std::unique_lock lock(mutex_);
     BITSNAP_TRY(WaitUntilIdle(lock, stop));
-    closing_ = true;
+    const bool is_first = !std::exchange(closing_, true);
     lock.unlock();
-    keeper_->Close();
+    if (is_first) keeper_->Close(forget);
     lock.lock();
     return TakeFailure();
   }
+
+  Result<Keeper*> keeper() {
+    std::lock_guard lock(mutex_);
+    if (closing_) return Fail(ErrorKind::kInvalidArgument, "this Saver is closed; start another");
+    return keeper_.get();
+  }
+
+  std::vector<std::string> TakeWarnings() { return keeper_->TakeWarnings(); }
 
   std::optional<uint64_t> last_durable_step() const {
     std::lock_guard lock(mutex_);
@@ -201,8 +218,10 @@ class Saver::Impl {
 Saver::Saver(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<Saver> Saver::Start(Store store, const SaverOptions& options) {
-  return WithoutExceptions(
-      [&]() -> Result<Saver> { return Saver(std::make_unique<Impl>(std::move(store), options)); });
+  return WithoutExceptions([&]() -> Result<Saver> {
+    BITSNAP_ASSIGN(auto keeper, StartKeeper(store, options));
+    return Saver(std::make_unique<Impl>(std::move(store), options.on_busy, std::move(keeper)));
+  });
 }
 
 Saver::Saver(Saver&&) noexcept = default;
@@ -217,7 +236,7 @@ Saver::~Saver() {
   if (impl_->IsInAnotherProcess()) {
     static_cast<void>(impl_.release());  // its locks may be held, by threads that are not here
   } else {
-    static_cast<void>(impl_->Close({}));
+    static_cast<void>(impl_->Close({}, /*forget=*/false));
   }
 }
 
@@ -234,7 +253,54 @@ Result<void> Saver::Wait(std::stop_token stop) {
 
 Result<void> Saver::Close(std::stop_token stop) {
   BITSNAP_TRY(impl_->CheckProcess());
-  return impl_->Close(stop);
+  return impl_->Close(stop, /*forget=*/true);
+}
+
+Result<void> Saver::Leave(std::stop_token stop) {
+  BITSNAP_TRY(impl_->CheckProcess());
+  return impl_->Close(stop, /*forget=*/false);
+}
+
+Result<std::optional<Snapshot>> Saver::Newest() {
+  BITSNAP_TRY(impl_->CheckProcess());
+  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
+  return WithoutExceptions([&] { return keeper->Newest(); });
+}
+
+std::vector<std::string> Saver::TakeWarnings() {
+  return impl_->IsInAnotherProcess() ? std::vector<std::string>() : impl_->TakeWarnings();
+}
+
+Result<void> Saver::Hold(const std::string& key, std::span<const std::byte> content) {
+  BITSNAP_TRY(impl_->CheckProcess());
+  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
+  return WithoutExceptions([&] { return keeper->Hold(key, content); });
+}
+
+Result<std::vector<std::string>> Saver::Held() {
+  BITSNAP_TRY(impl_->CheckProcess());
+  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
+  return WithoutExceptions([&] { return keeper->Held(); });
+}
+
+Result<std::shared_ptr<const std::span<const std::byte>>> Saver::Fetch(const std::string& key) {
+  BITSNAP_TRY(impl_->CheckProcess());
+  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
+  struct Held {
+    std::shared_ptr<const Arena> memory;
+    std::span<const std::byte> bytes;
+  };
+  return WithoutExceptions([&]() -> Result<std::shared_ptr<const std::span<const std::byte>>> {
+    BITSNAP_ASSIGN(auto memory, keeper->Fetch(key));
+    const auto held = std::make_shared<const Held>(Held{memory, memory->bytes()});
+    return std::shared_ptr<const std::span<const std::byte>>(held, &held->bytes);
+  });
+}
+
+Result<void> Saver::Drop(const std::vector<std::string>& keys) {
+  BITSNAP_TRY(impl_->CheckProcess());
+  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
+  return WithoutExceptions([&] { return keeper->Drop(keys); });
 }
 
 std::optional<uint64_t> Saver::last_durable_step() const { return impl_->last_durable_step(); }

@@ -1,0 +1,51 @@
+// What all clients of one agent share, and when it is of no more use.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "engine/agent/blobs.h"
+#include "engine/agent/lane.h"
+
+namespace bitsnap::agent {
+
+using Clock = std::chrono::steady_clock;
+
+// Safe to use from several threads. Lock rule: no lane is called with its lock held but is_idle and
+// remembers.
+class Agent {
+ public:
+  // Waits as long as `patience` for its first client; nullopt: for ever.
+  Agent(Store store, std::optional<std::chrono::seconds> patience);
+
+  const Store& store() const { return store_; }
+  Blobs& blobs() { return blobs_; }
+  // Lanes stay as long as the agent.
+  Lane& LaneOf(uint32_t rank);
+
+  // Clients come and go. With the last one, `linger` begins when anything is remembered.
+  void Join(std::chrono::seconds linger);
+  void Leave();
+
+  bool is_idle() const;
+  // Until it has no more reason to run, when nobody comes: zero at once, nullopt as long as
+  // clients are there or saves are under way.
+  std::optional<Clock::duration> TimeLeft() const;
+
+ private:
+  const Store store_;
+  Blobs blobs_;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  std::map<uint32_t, std::unique_ptr<Lane>> lanes_;
+  size_t clients_ = 0;
+  std::optional<Clock::duration> patience_;  // from `left_` on
+  Clock::time_point left_ = Clock::now();    // when the last client did
+  bool joined_ = false;                      // one was there
+};
+
+}  // namespace bitsnap::agent

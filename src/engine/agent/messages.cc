@@ -1,0 +1,336 @@
+#include "engine/agent/messages.h"
+
+#include <limits>
+
+#include "base/try.h"
+
+namespace bitsnap::agent {
+namespace {
+
+const Json kNothing = Json::array();
+
+Json OptionalJson(const std::optional<uint64_t>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json ToJson(const std::vector<PrunedStep>& steps) {
+  Json list = Json::array();
+  for (const PrunedStep& step : steps) list.push_back({{"step", step.step}, {"bytes", step.bytes}});
+  return list;
+}
+
+Json ToJson(const PruneReport& report) {
+  Json left = Json::array();
+  for (const LeftAlone& each : report.left_alone) {
+    left.push_back({{"step", each.step}, {"why", each.why}});
+  }
+  return {{"kept", report.kept},
+          {"removed", ToJson(report.removed)},
+          {"thinned", ToJson(report.thinned)},
+          {"left", std::move(left)},
+          {"bytes", report.bytes}};
+}
+
+Json ToJson(const std::optional<RetentionPolicy>& policy) {
+  if (!policy) return nullptr;
+  return {{"last", OptionalJson(policy->keep_last)},
+          {"every", OptionalJson(policy->keep_every)},
+          {"drop", OptionalJson(policy->drop_optimizer_older_than)}};
+}
+
+Json ToJson(const PlacedTensor& tensor) {
+  return {{"name", tensor.info.name},
+          {"dtype", static_cast<unsigned>(tensor.info.dtype)},
+          {"shape", tensor.info.shape},
+          {"role", tensor.info.role ? Json(static_cast<unsigned>(*tensor.info.role)) : Json()},
+          {"group", tensor.info.group},
+          {"offset", tensor.offset},
+          {"bytes", tensor.bytes}};
+}
+
+// Numbers that are no code become one that nothing has.
+uint8_t ToCode(uint64_t number) { return number < 0xff ? static_cast<uint8_t>(number) : 0xff; }
+
+template <class Item, class Read>
+Result<std::vector<Item>> ToList(const Json& array, Read read) {
+  std::vector<Item> items;
+  for (const Json& each : array) {
+    BITSNAP_ASSIGN(Item item, read(each));
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+Result<uint64_t> ToNumber(const Json& json) {
+  if (!json.is_number_unsigned())
+    return Fail(ErrorKind::kCorrupt, "a message has no number where one was");
+  return json.get<uint64_t>();
+}
+
+Result<PrunedStep> ToPrunedStep(const Json& json) {
+  Fields fields(json);
+  const PrunedStep step{fields.U64("step"), fields.U64("bytes")};
+  BITSNAP_TRY(fields.Check());
+  return step;
+}
+
+Result<LeftAlone> ToLeftAlone(const Json& json) {
+  Fields fields(json);
+  LeftAlone left{fields.U64("step"), fields.Text("why")};
+  BITSNAP_TRY(fields.Check());
+  return left;
+}
+
+Result<PruneReport> ToPruneReport(const Json& json) {
+  Fields fields(json);
+  PruneReport report;
+  BITSNAP_ASSIGN(report.kept, ToList<uint64_t>(fields.Array("kept"), ToNumber));
+  BITSNAP_ASSIGN(report.removed, ToList<PrunedStep>(fields.Array("removed"), ToPrunedStep));
+  BITSNAP_ASSIGN(report.thinned, ToList<PrunedStep>(fields.Array("thinned"), ToPrunedStep));
+  BITSNAP_ASSIGN(report.left_alone, ToList<LeftAlone>(fields.Array("left"), ToLeftAlone));
+  report.bytes = fields.U64("bytes");
+  BITSNAP_TRY(fields.Check());
+  return report;
+}
+
+Result<RetentionPolicy> ToRetention(const Json& json) {
+  Fields fields(json);
+  const RetentionPolicy policy{fields.OptionalU64("last"), fields.OptionalU64("every"),
+                               fields.OptionalU64("drop")};
+  BITSNAP_TRY(fields.Check());
+  return policy;
+}
+
+Result<PlacedTensor> ToPlacedTensor(const Json& json) {
+  Fields fields(json);
+  PlacedTensor tensor;
+  tensor.info.name = fields.Text("name");
+  const auto dtype = DTypeFromCode(ToCode(fields.U64("dtype")));
+  BITSNAP_ASSIGN(tensor.info.shape, ToList<uint64_t>(fields.Array("shape"), ToNumber));
+  if (const auto code = fields.OptionalU64("role")) {
+    tensor.info.role = RoleFromCode(ToCode(*code));
+    if (!tensor.info.role) fields.Reject("role");
+  }
+  tensor.info.group = fields.Text("group");
+  tensor.offset = fields.U64("offset");
+  tensor.bytes = fields.U64("bytes");
+  if (!dtype) fields.Reject("dtype");
+  BITSNAP_TRY(fields.Check());
+  tensor.info.dtype = *dtype;
+  return tensor;
+}
+
+}  // namespace
+
+Fields::Fields(const Json& object) : object_(&object) {
+  if (!object.is_object()) Reject("object");
+}
+
+void Fields::Reject(const char* key) {
+  if (wrong_.empty()) wrong_ = key;
+}
+
+const Json& Fields::Find(const char* key, bool (Json::*is_type)() const noexcept) {
+  if (!wrong_.empty()) return kNothing;
+  const auto found = object_->find(key);
+  if (found != object_->end() && ((*found).*is_type)()) return *found;
+  Reject(key);
+  return kNothing;
+}
+
+uint64_t Fields::U64(const char* key) {
+  const Json& value = Find(key, &Json::is_number_unsigned);
+  return wrong_.empty() ? value.get<uint64_t>() : 0;
+}
+
+uint32_t Fields::U32(const char* key) {
+  const uint64_t value = U64(key);
+  if (value <= std::numeric_limits<uint32_t>::max()) return static_cast<uint32_t>(value);
+  Reject(key);
+  return 0;
+}
+
+double Fields::Double(const char* key) {
+  const Json& value = Find(key, &Json::is_number);
+  return wrong_.empty() ? value.get<double>() : 0;
+}
+
+bool Fields::Bool(const char* key) {
+  const Json& value = Find(key, &Json::is_boolean);
+  return wrong_.empty() && value.get<bool>();
+}
+
+std::string Fields::Text(const char* key) {
+  const Json& value = Find(key, &Json::is_string);
+  return wrong_.empty() ? value.get<std::string>() : "";
+}
+
+std::string Fields::Binary(const char* key) {
+  const Json& value = Find(key, &Json::is_binary);
+  if (!wrong_.empty()) return "";
+  const auto& bytes = value.get_binary();
+  return std::string(bytes.begin(), bytes.end());
+}
+
+const Json& Fields::Array(const char* key) { return Find(key, &Json::is_array); }
+
+const Json& Fields::Object(const char* key) { return Find(key, &Json::is_object); }
+
+std::optional<uint64_t> Fields::OptionalU64(const char* key) {
+  if (!wrong_.empty()) return std::nullopt;
+  const auto found = object_->find(key);
+  if (found != object_->end() && found->is_null()) return std::nullopt;
+  return U64(key);
+}
+
+Result<void> Fields::Check() const {
+  if (wrong_.empty()) return {};
+  return Fail(ErrorKind::kCorrupt,
+              "a message between agent and client has no proper \"" + wrong_ + "\"");
+}
+
+Json BinaryJson(std::string_view bytes) {
+  return Json::binary(std::vector<uint8_t>(bytes.begin(), bytes.end()));
+}
+
+Json ToJson(const Hello& hello) {
+  return {{"version", hello.version},
+          {"store", BinaryJson(hello.store)},
+          {"rank", hello.rank},
+          {"world_size", hello.world_size},
+          {"max_memory", hello.max_memory},
+          {"linger", hello.linger}};
+}
+
+Result<Hello> ToHello(const Json& json) {
+  Fields fields(json);
+  Hello hello;
+  hello.version = fields.U32("version");
+  if (hello.version != kProtocolVersion && fields.Check()) return hello;
+  hello.store = fields.Binary("store");
+  hello.rank = fields.U32("rank");
+  hello.world_size = fields.U32("world_size");
+  hello.max_memory = fields.U64("max_memory");
+  hello.linger = fields.U64("linger");
+  BITSNAP_TRY(fields.Check());
+  return hello;
+}
+
+Json ToJson(const Error& error) {
+  return {{"kind", static_cast<unsigned>(error.kind)}, {"message", error.message}};
+}
+
+Result<Error> ToError(const Json& json) {
+  Fields fields(json);
+  const uint64_t kind = fields.U64("kind");
+  Error error{static_cast<ErrorKind>(kind), fields.Text("message")};
+  if (kind > static_cast<uint64_t>(ErrorKind::kBusy)) fields.Reject("kind");
+  BITSNAP_TRY(fields.Check());
+  return error;
+}
+
+Json ToJson(const Manifest& manifest) {
+  Json tensors = Json::array();
+  for (const PlacedTensor& tensor : manifest.tensors) tensors.push_back(ToJson(tensor));
+  return {{"tensors", std::move(tensors)}, {"bytes", manifest.bytes}};
+}
+
+Result<Manifest> ToManifest(const Json& json) {
+  Fields fields(json);
+  Manifest manifest;
+  manifest.bytes = fields.U64("bytes");
+  BITSNAP_ASSIGN(manifest.tensors, ToList<PlacedTensor>(fields.Array("tensors"), ToPlacedTensor));
+  for (const PlacedTensor& tensor : manifest.tensors) {
+    if (tensor.offset > manifest.bytes || tensor.bytes > manifest.bytes - tensor.offset) {
+      fields.Reject("offset");
+    }
+  }
+  BITSNAP_TRY(fields.Check());
+  return manifest;
+}
+
+Json ToJson(const SaveOptions& options) {
+  return {{"step", options.step},
+          {"rank", options.rank},
+          {"world_size", options.world_size},
+          {"save_id", options.save_id},
+          {"profile", ProfileName(options.profile)},
+          {"base", static_cast<unsigned>(options.base.kind)},
+          {"base_step", options.base.step},
+          {"adam_eps", options.adam_eps},
+          {"threads", options.threads},
+          {"overwrite", options.overwrite},
+          {"metadata", BinaryJson(options.metadata)},
+          {"retention", ToJson(options.retention)}};
+}
+
+Result<SaveOptions> ToSaveOptions(const Json& json) {
+  Fields fields(json);
+  SaveOptions options;
+  options.step = fields.U64("step");
+  options.rank = fields.U32("rank");
+  options.world_size = fields.U32("world_size");
+  options.save_id = fields.U64("save_id");
+  const auto profile = ParseProfile(fields.Text("profile"));
+  if (!profile) fields.Reject("profile");
+  const uint64_t base = fields.U64("base");
+  if (base > static_cast<uint64_t>(BaseChoice::Kind::kStep)) fields.Reject("base");
+  options.base = {static_cast<BaseChoice::Kind>(base), fields.U64("base_step")};
+  options.adam_eps = fields.Double("adam_eps");
+  options.threads = fields.U32("threads");
+  options.overwrite = fields.Bool("overwrite");
+  options.metadata = fields.Binary("metadata");
+  if (json.contains("retention") && !json["retention"].is_null()) {
+    BITSNAP_ASSIGN(options.retention, ToRetention(json["retention"]));
+  }
+  BITSNAP_TRY(fields.Check());
+  options.profile = *profile;
+  return options;
+}
+
+Json ToJson(const SaveReport& report) {
+  Json roles = Json::array();
+  for (const auto& [role, bytes] : report.roles) {
+    roles.push_back({{"role", static_cast<unsigned>(role)},
+                     {"raw", bytes.raw_bytes},
+                     {"stored", bytes.stored_bytes}});
+  }
+  return {{"step", report.step},
+          {"raw_bytes", report.raw_bytes},
+          {"stored_bytes", report.stored_bytes},
+          {"base_step", OptionalJson(report.base_step)},
+          {"base_reason", report.base_reason},
+          {"seconds", report.seconds},
+          {"roles", std::move(roles)},
+          {"pruned", report.pruned ? ToJson(*report.pruned) : Json()},
+          {"prune_error", report.prune_error ? ToJson(*report.prune_error) : Json()}};
+}
+
+Result<SaveReport> ToSaveReport(const Json& json) {
+  Fields fields(json);
+  SaveReport report;
+  report.step = fields.U64("step");
+  report.raw_bytes = fields.U64("raw_bytes");
+  report.stored_bytes = fields.U64("stored_bytes");
+  report.base_step = fields.OptionalU64("base_step");
+  report.base_reason = fields.Text("base_reason");
+  report.seconds = fields.Double("seconds");
+  for (const Json& each : fields.Array("roles")) {
+    Fields role(each);
+    const auto which = RoleFromCode(ToCode(role.U64("role")));
+    const RoleBytes bytes{role.U64("raw"), role.U64("stored")};
+    if (!which) role.Reject("role");
+    BITSNAP_TRY(role.Check());
+    report.roles[*which] = bytes;
+  }
+  BITSNAP_TRY(fields.Check());
+  if (const auto pruned = json.find("pruned"); pruned != json.end() && !pruned->is_null()) {
+    BITSNAP_ASSIGN(report.pruned, ToPruneReport(*pruned));
+  }
+  if (const auto error = json.find("prune_error"); error != json.end() && !error->is_null()) {
+    BITSNAP_ASSIGN(report.prune_error, ToError(*error));
+  }
+  return report;
+}
+
+}  // namespace bitsnap::agent

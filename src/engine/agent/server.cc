@@ -1,0 +1,183 @@
+// The agent's main loop.
+#include <bitsnap/agent.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <list>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "base/try.h"
+#include "engine/agent/listener.h"
+#include "engine/agent/session.h"
+#include "engine/guard.h"
+
+namespace bitsnap::agent {
+namespace {
+
+// Whoever started a detached agent comes soon, or has died.
+constexpr std::chrono::seconds kPatience(30);
+// How often saves are looked at that are all that is left to do.
+constexpr std::chrono::milliseconds kPoll(50);
+
+// SIGINT and SIGTERM as a file to poll; blocked in all threads begun afterwards.
+class Signals {
+ public:
+  Signals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    fd_ = Fd(signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
+    signal(SIGPIPE, SIG_IGN);
+  }
+  int fd() const { return fd_.get(); }
+  // The next one ends the process as if nobody had caught it.
+  void Restore() {
+    signalfd_siginfo taken;
+    static_cast<void>(!read(fd_.get(), &taken, sizeof(taken)));
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+  }
+
+ private:
+  sigset_t set_;
+  Fd fd_;
+};
+
+// Sessions on threads of their own. One thread at a time.
+class Sessions {
+ public:
+  explicit Sessions(Agent& agent) : agent_(agent), over_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  ~Sessions() {
+    for (Running& each : running_) each.session.Stop();
+    for (Running& each : running_) each.thread.join();
+  }
+
+  void Start(Fd client) {
+    Running& running = running_.emplace_back(agent_, std::move(client));
+    running.thread = std::thread([this, &running] {
+      running.session.Run();
+      running.is_over = true;
+      const uint64_t one = 1;
+      static_cast<void>(!write(over_.get(), &one, sizeof(one)));
+    });
+  }
+  // Readable when one is over.
+  int fd() const { return over_.get(); }
+  void Reap() {
+    uint64_t count;
+    static_cast<void>(!read(over_.get(), &count, sizeof(count)));
+    running_.remove_if([](Running& each) {
+      if (!each.is_over) return false;
+      each.thread.join();
+      return true;
+    });
+  }
+
+ private:
+  struct Running {
+    Running(Agent& agent, Fd client) : session(agent, std::move(client)) {}
+    Session session;
+    std::atomic<bool> is_over = false;
+    std::thread thread;
+  };
+  Agent& agent_;
+  const Fd over_;
+  std::list<Running> running_;
+};
+
+int Milliseconds(std::optional<Clock::duration> duration) {
+  if (!duration) return -1;
+  const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(*duration);
+  return static_cast<int>(std::min<int64_t>(rounded.count(), 3'600'000));
+}
+
+void Serve(Agent& agent, Listener& listener) {
+  Signals signals;
+  Sessions sessions(agent);
+  bool is_ending = false;  // a signal came
+  while (true) {
+    std::optional<Clock::duration> left = agent.TimeLeft();
+    if (left == Clock::duration::zero() || (is_ending && agent.is_idle())) break;
+    if (is_ending || !agent.is_idle()) left = kPoll;
+    pollfd events[] = {{listener.socket(), POLLIN, 0},
+                       {sessions.fd(), POLLIN, 0},
+                       {is_ending ? -1 : signals.fd(), POLLIN, 0}};
+    if (poll(events, 3, Milliseconds(left)) < 0 && errno != EINTR) break;
+    if (events[0].revents != 0) {
+      if (Fd client = listener.Accept()) sessions.Start(std::move(client));
+    }
+    if (events[1].revents != 0) sessions.Reap();
+    if (events[2].revents != 0) {
+      signals.Restore();
+      is_ending = true;
+      listener.Close();  // who comes now gets another agent
+    }
+  }
+  listener.Close();
+}
+
+void CloseAllButStandardFiles() {
+#ifdef SYS_close_range
+  syscall(SYS_close_range, 3U, ~0U, 0U);
+#endif
+}
+
+// Lets go of the terminal and of what may be a pipe that somebody reads to its end.
+void Detach() {
+  setsid();
+  static_cast<void>(!chdir("/"));
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (const int standard : {0, 1, 2}) dup2(null, standard);
+  close(null);
+}
+
+}  // namespace
+}  // namespace bitsnap::agent
+
+namespace bitsnap {
+
+Result<void> RunAgent(const std::filesystem::path& directory) {
+  return WithoutExceptions([&]() -> Result<void> {
+    BITSNAP_ASSIGN(const Store opened, Store::OpenOrCreate(directory));
+    BITSNAP_ASSIGN(auto listener, agent::Listener::Start(opened.directory()));
+    if (!listener) {
+      return Fail(ErrorKind::kBusy,
+                  fmt::format("{}: this store has an agent already", directory.string()));
+    }
+    BITSNAP_ASSIGN(Store store, Store::Open(listener->address().store));
+    agent::Agent running(std::move(store), std::nullopt);
+    agent::Serve(running, *listener);
+    return {};
+  });
+}
+
+Result<void> StartDetachedAgent(const std::filesystem::path& directory) {
+  agent::CloseAllButStandardFiles();
+  return WithoutExceptions([&]() -> Result<void> {
+    BITSNAP_ASSIGN(const Store opened, Store::OpenOrCreate(directory));
+    BITSNAP_ASSIGN(auto listener, agent::Listener::Start(opened.directory()));
+    if (!listener) return {};  // somebody else was quicker
+    BITSNAP_ASSIGN(Store store, Store::Open(listener->address().store));
+    const pid_t child = fork();
+    if (child < 0) return Fail(ErrorKind::kIo, "cannot start a process for the agent");
+    if (child > 0) _exit(0);  // the listener is the child's now
+    agent::Detach();
+    agent::Agent running(std::move(store), agent::kPatience);
+    agent::Serve(running, *listener);
+    return {};
+  });
+}
+
+}  // namespace bitsnap

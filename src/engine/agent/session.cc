@@ -1,0 +1,288 @@
+#include "engine/agent/session.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "base/try.h"
+#include "engine/agent/address.h"
+#include "engine/memory_file.h"
+
+namespace bitsnap::agent {
+namespace {
+
+constexpr auto kProgressInterval = std::chrono::milliseconds(50);
+// A client that stops in the middle of a message, or does not read its answers, is given up.
+constexpr timeval kStalled = {60, 0};
+
+Fd ProcessAt(int socket) {
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return Fd();
+  return Fd(static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0)));  // none before Linux 5.3
+}
+
+// Tells how far a save is, and stops it when the client said so.
+Progress Reporter(std::shared_ptr<Outbox> outbox, uint64_t save,
+                  std::shared_ptr<std::atomic<bool>> cancelled) {
+  return
+      [outbox, save, cancelled, last = Clock::time_point()](uint64_t done, uint64_t total) mutable {
+        const auto now = Clock::now();
+        if (done == total || now - last >= kProgressInterval) {
+          last = now;
+          outbox->TrySend({{"save", save}, {"done", done}, {"total", total}});
+        }
+        return !*cancelled;
+      };
+}
+
+}  // namespace
+
+Session::Session(Agent& agent, Fd socket)
+    : agent_(agent),
+      outbox_(std::make_shared<Outbox>(std::move(socket))),
+      process_(ProcessAt(outbox_->socket())) {
+  setsockopt(outbox_->socket(), SOL_SOCKET, SO_RCVTIMEO, &kStalled, sizeof(kStalled));
+  setsockopt(outbox_->socket(), SOL_SOCKET, SO_SNDTIMEO, &kStalled, sizeof(kStalled));
+}
+
+const std::map<std::string, Session::Verb, std::less<>>& Session::Verbs() {
+  static const std::map<std::string, Verb, std::less<>> verbs = {
+      {"hello", {&Session::Greet}},
+      {"reserve", {&Session::Reserve, /*may_wait=*/true}},
+      {"release", {&Session::Release}},
+      {"submit", {&Session::Submit}},
+      {"cancel", {&Session::Cancel}},
+      {"cancel save", {&Session::CancelSave}},
+      {"newest", {&Session::Newest}},
+      {"end lease", {&Session::EndLease}},
+      {"settle", {&Session::Settle, /*may_wait=*/true}},
+      {"hold", {&Session::Hold}},
+      {"held", {&Session::Held}},
+      {"fetch", {&Session::Fetch}},
+      {"drop", {&Session::Drop}},
+      {"goodbye", {&Session::Goodbye}},
+  };
+  return verbs;
+}
+
+void Session::Run() {
+  while (!is_goodbye_ && WaitForRequest()) {
+    Result<std::optional<Frame>> frame = ReceiveFrame(outbox_->socket());
+    if (!frame || !*frame || !Handle(**std::move(frame))) break;
+  }
+  End();
+}
+
+bool Session::WaitForRequest() const {
+  pollfd events[] = {{outbox_->socket(), POLLIN, 0}, {process_.get(), POLLIN, 0}};
+  while (poll(events, 2, -1) < 0) {
+    if (errno != EINTR) return false;
+  }
+  // What a dead process sent is still read.
+  return events[0].revents != 0;
+}
+
+bool Session::Handle(Frame frame) {
+  Fields fields(frame.body);
+  const uint64_t id = fields.U64("id");
+  const auto verb = Verbs().find(fields.Text("do"));
+  if (!fields.Check() || verb == Verbs().end()) return false;
+  const bool is_first = lane_ == nullptr;
+  if (is_first != (verb->first == "hello")) return false;
+  if (verb->second.may_wait && fields.Bool("wait")) {
+    AnswerOnThread(id, verb->second, std::move(frame));
+  } else {
+    Reply(id, (this->*verb->second.handler)(frame.body, std::move(frame.fd), {}));
+  }
+  return lane_ != nullptr;
+}
+
+void Session::AnswerOnThread(uint64_t id, const Verb& verb, Frame frame) {
+  std::erase_if(waiters_, [](const auto& entry) { return entry.second->is_over.load(); });
+  auto& waiter = waiters_[id];
+  waiter = std::make_unique<Waiter>();
+  waiter->thread = std::jthread([this, id, handler = verb.handler, body = std::move(frame.body),
+                                 over = &waiter->is_over](std::stop_token stop) {
+    Reply(id, (this->*handler)(body, std::nullopt, std::move(stop)));
+    *over = true;
+  });
+}
+
+void Session::Reply(uint64_t id, Result<Answer> answer) {
+  if (answer) {
+    static_cast<void>(
+        outbox_->Send({{"id", id}, {"ok", std::move(answer->body)}}, answer->fd.get()));
+  } else {
+    static_cast<void>(outbox_->Send({{"id", id}, {"error", ToJson(answer.error())}}));
+  }
+}
+
+void Session::End() {
+  waiters_.clear();  // stops and joins them
+  outbox_->Shutdown();
+  if (lane_ == nullptr) return;
+  for (const uint64_t arena : lent_) lane_->Release(arena, is_goodbye_);
+  for (const uint64_t lease : leases_) lane_->EndLease(lease, false);
+  if (lane_->Leave(is_goodbye_)) agent_.blobs().DropOf(rank_);
+  agent_.Leave();
+}
+
+Result<Session::Answer> Session::Greet(const Json& request, std::optional<Fd>, std::stop_token) {
+  BITSNAP_ASSIGN(const Hello hello, ToHello(request));
+  if (hello.version != kProtocolVersion) {
+    return Fail(ErrorKind::kNewerVersion,
+                fmt::format("the agent of {} (process {}) is of another version of BitSnap; end it "
+                            "with `kill {}`, and one of this version is started",
+                            agent_.store().directory().string(), getpid(), getpid()));
+  }
+  if (hello.store != agent_.store().directory().native()) {
+    return Fail(ErrorKind::kInvalidArgument,
+                fmt::format("process {} is the agent of another store, {}", getpid(),
+                            agent_.store().directory().string()));
+  }
+  rank_ = hello.rank;
+  lane_ = &agent_.LaneOf(rank_);
+  lane_->Enter(hello.max_memory);
+  agent_.Join(std::chrono::seconds(std::min<uint64_t>(hello.linger, 1'000'000'000)));
+  return Answer{{{"process", getpid()}}, Fd()};
+}
+
+Result<Session::Answer> Session::Reserve(const Json& request, std::optional<Fd>,
+                                         std::stop_token stop) {
+  Fields fields(request);
+  const uint64_t bytes = fields.U64("bytes"), step = fields.U64("step");
+  const bool overwrite = fields.Bool("overwrite"), wait = fields.Bool("wait");
+  BITSNAP_TRY(fields.Check());
+  BITSNAP_ASSIGN(const std::optional<Lent> lent,
+                 lane_->Reserve(bytes, step, overwrite, wait, std::move(stop)));
+  if (!lent) return Answer{{{"busy", true}}, Fd()};
+  {
+    std::lock_guard lock(mutex_);
+    lent_.insert(lent->id);
+  }
+  return Answer{
+      {{"busy", false}, {"arena", lent->id}, {"bytes", lent->bytes}, {"alive", lent->alive}},
+      Fd(fcntl(lent->fd, F_DUPFD_CLOEXEC, 0))};
+}
+
+Result<Session::Answer> Session::Release(const Json& request, std::optional<Fd>, std::stop_token) {
+  Fields fields(request);
+  const uint64_t arena = fields.U64("arena");
+  BITSNAP_TRY(fields.Check());
+  std::lock_guard lock(mutex_);
+  if (lent_.erase(arena) > 0) lane_->Release(arena, true);
+  return Answer{};
+}
+
+Result<Session::Answer> Session::Submit(const Json& request, std::optional<Fd>, std::stop_token) {
+  Fields fields(request);
+  const uint64_t arena = fields.U64("arena"), save = fields.U64("save");
+  BITSNAP_ASSIGN(Manifest manifest, ToManifest(fields.Object("manifest")));
+  BITSNAP_ASSIGN(SaveOptions options, ToSaveOptions(fields.Object("options")));
+  BITSNAP_TRY(fields.Check());
+  {
+    std::lock_guard lock(mutex_);
+    if (lent_.erase(arena) == 0) {
+      return Fail(ErrorKind::kInvalidArgument, "a state was handed over in memory not lent");
+    }
+  }
+  std::erase_if(cancelled_, [](const auto& entry) { return entry.second.expired(); });
+  const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  cancelled_[save] = cancelled;
+  options.progress = Reporter(outbox_, save, cancelled);
+  BITSNAP_TRY(lane_->Submit(arena, std::move(manifest), std::move(options),
+                            [outbox = outbox_, save](const Result<SaveReport>& report) {
+                              const Json told =
+                                  report ? Json{{"save", save}, {"report", ToJson(*report)}}
+                                         : Json{{"save", save}, {"error", ToJson(report.error())}};
+                              return outbox->Send(told).has_value();
+                            }));
+  return Answer{};
+}
+
+Result<Session::Answer> Session::Cancel(const Json& request, std::optional<Fd>, std::stop_token) {
+  Fields fields(request);
+  const auto waiter = waiters_.find(fields.U64("request"));
+  BITSNAP_TRY(fields.Check());
+  if (waiter != waiters_.end()) waiter->second->thread.request_stop();
+  return Answer{};
+}
+
+Result<Session::Answer> Session::CancelSave(const Json& request, std::optional<Fd>,
+                                            std::stop_token) {
+  Fields fields(request);
+  const auto found = cancelled_.find(fields.U64("save"));
+  BITSNAP_TRY(fields.Check());
+  if (found == cancelled_.end()) return Answer{};
+  if (const auto cancelled = found->second.lock()) *cancelled = true;
+  return Answer{};
+}
+
+Result<Session::Answer> Session::Newest(const Json&, std::optional<Fd>, std::stop_token) {
+  const std::optional<Lease> lease = lane_->LeaseNewest();
+  if (!lease) return Answer{{{"lease", nullptr}}, Fd()};
+  std::lock_guard lock(mutex_);
+  leases_.insert(lease->id);
+  return Answer{{{"lease", lease->id},
+                 {"bytes", lease->bytes},
+                 {"manifest", ToJson(lease->manifest)},
+                 {"options", ToJson(lease->options)}},
+                Fd(fcntl(lease->fd, F_DUPFD_CLOEXEC, 0))};
+}
+
+Result<Session::Answer> Session::EndLease(const Json& request, std::optional<Fd>, std::stop_token) {
+  Fields fields(request);
+  const uint64_t lease = fields.U64("lease");
+  BITSNAP_TRY(fields.Check());
+  std::lock_guard lock(mutex_);
+  if (leases_.erase(lease) > 0) lane_->EndLease(lease, true);
+  return Answer{};
+}
+
+Result<Session::Answer> Session::Settle(const Json&, std::optional<Fd>, std::stop_token stop) {
+  BITSNAP_ASSIGN(std::vector<std::string> failures, lane_->Settle(std::move(stop)));
+  return Answer{{{"failures", std::move(failures)}}, Fd()};
+}
+
+Result<Session::Answer> Session::Hold(const Json& request, std::optional<Fd> fd, std::stop_token) {
+  Fields fields(request);
+  const std::string key = fields.Text("key");
+  BITSNAP_TRY(fields.Check());
+  BITSNAP_TRY(ConstantMemoryFileSize(fd ? fd->get() : -1));
+  agent_.blobs().Hold(key, *std::move(fd), rank_);
+  return Answer{};
+}
+
+Result<Session::Answer> Session::Held(const Json&, std::optional<Fd>, std::stop_token) {
+  return Answer{{{"keys", agent_.blobs().Keys()}}, Fd()};
+}
+
+Result<Session::Answer> Session::Fetch(const Json& request, std::optional<Fd>, std::stop_token) {
+  Fields fields(request);
+  const std::string key = fields.Text("key");
+  BITSNAP_TRY(fields.Check());
+  BITSNAP_ASSIGN(Fd content, agent_.blobs().Fetch(key));
+  return Answer{Json::object(), std::move(content)};
+}
+
+Result<Session::Answer> Session::Drop(const Json& request, std::optional<Fd>, std::stop_token) {
+  Fields fields(request);
+  for (const Json& key : fields.Array("keys")) {
+    if (key.is_string()) agent_.blobs().Drop(key.get<std::string>());
+  }
+  BITSNAP_TRY(fields.Check());
+  return Answer{};
+}
+
+Result<Session::Answer> Session::Goodbye(const Json&, std::optional<Fd>, std::stop_token) {
+  is_goodbye_ = true;
+  return Answer{};
+}
+
+}  // namespace bitsnap::agent

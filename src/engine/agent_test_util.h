@@ -1,0 +1,84 @@
+// Shared by the tests of the agent as a process of its own.
+#pragma once
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/file.h>
+
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "engine/agent/address.h"
+#include "engine/saver_test_util.h"
+
+namespace bitsnap::testing_util {
+
+// Whether `condition` comes true within ten seconds.
+inline bool Eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return condition();
+}
+
+inline bool IsRunning(pid_t process) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/stat");
+  std::string number, name, state;
+  return status >> number >> name >> state && state != "Z";
+}
+
+// A store whose agent, if there is one at the end, is killed. Sockets lie in a directory of the
+// test's own.
+class AgentTest : public SaverTest {
+ protected:
+  AgentTest() { setenv("XDG_RUNTIME_DIR", runtime_.path().c_str(), 1); }
+  ~AgentTest() override {
+    if (const pid_t agent = AgentProcess(); agent > 0) {
+      kill(agent, SIGKILL);
+      Eventually([&] { return !IsRunning(agent); });
+    }
+  }
+
+  static SaverOptions Options(uint32_t rank = 0, uint32_t world_size = 1) {
+    AgentOptions agent;
+    agent.executable = BITSNAP_COMMAND;
+    agent.rank = rank;
+    agent.world_size = world_size;
+    return {.agent = agent};
+  }
+  Saver Start(const SaverOptions& options = Options()) {
+    auto saver = Saver::Start(store_, options);
+    if (!saver) ADD_FAILURE() << saver.error().message;
+    return *std::move(saver);
+  }
+
+  agent::Address Address() const { return *agent::AddressOf(store_.directory()); }
+
+  // The process that has the lock of this store's agent; 0 when none has.
+  pid_t AgentProcess() const {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::ifstream file(entry.path() / "cmdline");
+      const std::string line{std::istreambuf_iterator<char>(file), {}};
+      const std::string wanted = std::string("agent\0", 6) + store_.directory().string() + '\0';
+      if (line.find(wanted) == std::string::npos) continue;
+      const pid_t process = std::stoi(entry.path().filename());
+      if (IsRunning(process)) return process;
+    }
+    return 0;
+  }
+
+  // It ends, and nothing of it is left.
+  void ExpectGone(pid_t agent) const {
+    EXPECT_TRUE(Eventually([&] { return !IsRunning(agent); }));
+    EXPECT_FALSE(std::filesystem::exists(runtime_.path() / "bitsnap"));
+  }
+
+  const TestDirectory runtime_;
+};
+
+}  // namespace bitsnap::testing_util
