@@ -19,7 +19,7 @@ PACKAGES = g++ cmake ninja-build ccache libhwy-dev libzstd-dev libhtscodecs-dev 
     scripts/find-python.sh >/dev/null || echo python3-venv python3-dev))
 
 CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h' '*.cc')
-PYTHON_PACKAGE_SOURCES := $(shell find src include python cmake CMakeLists.txt pyproject.toml \
+PYTHON_PACKAGE_SOURCES := $(shell find src include python cli cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
 .PHONY: help build test demo trace bench bench-rivals bench-stall bench-restore quality soak fuzz

@@ -147,11 +147,22 @@ class Saver:
     or close(). Safe to use from several threads. Of no use in a child of fork().
     """
 
-    def __init__(self, store: Store, max_memory: int = 0, on_busy: str = "wait") -> None:
-        """Start the background thread.
+    def __init__(
+        self,
+        store: Store,
+        max_memory: int = 0,
+        on_busy: str = "wait",
+        *,
+        agent: str | PathLike[str] | None = None,
+        agent_linger: int = 900,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Start the background thread or, where `agent` names the `bitsnap` command, the agent.
 
         Copies take at most `max_memory` bytes; 0 means twice the largest state. When that is not
-        enough, `on_busy` is "wait", "skip" or "error".
+        enough, `on_busy` is "wait", "skip" or "error". `agent_linger` is how many seconds the agent
+        keeps the newest state of a process that left or died.
         """
     def save(
         self,
@@ -175,12 +186,33 @@ class Saver:
     def wait(self) -> None:
         """Wait until all saves are durable, or raise the first failure that nobody was told of."""
     def close(self) -> None:
-        """Finish what is queued, end the thread and give the memory back."""
+        """Finish what is queued and give the memory back; the agent forgets this rank."""
+    def leave(self) -> None:
+        """The same, but the agent keeps the newest state for a restart."""
+    def newest(self) -> Snapshot | None:
+        """The newest state handed to the agent, on disk or not.
+
+        None where there is none, or what was on disk is gone. Its memory counts in `max_memory` as
+        long as the snapshot is there.
+        """
+    def take_warnings(self) -> list[str]:
+        """What went wrong with the agent since the last call, and was made up for."""
+    def hold(self, key: str, content: Buffer) -> None:
+        """Let the agent hold a copy of bytes under a key, for others on this machine.
+
+        Until they are dropped, this rank closes, or the agent ends. InvalidArgument without one.
+        """
+    def held(self) -> list[str]:
+        """The keys of all that the agent holds."""
+    def fetch(self, key: str) -> memoryview:
+        """What the agent holds under a key: its own memory, read-only. NotFound when nothing."""
+    def drop(self, keys: list[str]) -> None:
+        """Let the agent drop what it holds under these keys, if it does."""
     @property
     def last_durable_step(self) -> int | None: ...
 
 class Snapshot:
-    """One rank file opened for reading, with the base it leans on."""
+    """One rank's part of a step: a file with the base it leans on, or a state in memory."""
 
     @property
     def step(self) -> int: ...

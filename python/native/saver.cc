@@ -1,15 +1,20 @@
 #include "python/native/saver.h"
 
+#include <chrono>
 #include <span>
 
 #include <bitsnap/saver.h>
+#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
+#include "python/native/buffers.h"
 #include "python/native/errors.h"
 #include "python/native/records.h"
 #include "python/native/save_arguments.h"
+#include "python/native/snapshot.h"
 #include "python/native/watch.h"
 
 namespace bitsnap::python {
@@ -26,9 +31,52 @@ OnBusy ToOnBusy(const std::string& text) {
          "unknown on_busy '" + text + "'; use \"wait\", \"skip\" or \"error\""});
 }
 
-void Init(Saver* self, const Store& store, uint64_t max_memory, const std::string& on_busy) {
-  const SaverOptions options{.max_memory = max_memory, .on_busy = ToOnBusy(on_busy)};
-  new (self) Saver(ValueOrThrow(Saver::Start(store, options)));
+void Init(Saver* self, const Store& store, uint64_t max_memory, const std::string& on_busy,
+          const std::optional<std::filesystem::path>& agent, uint32_t agent_linger, uint32_t rank,
+          uint32_t world_size) {
+  SaverOptions options{.max_memory = max_memory, .on_busy = ToOnBusy(on_busy)};
+  if (agent) options.agent = {*agent, std::chrono::seconds(agent_linger), rank, world_size};
+  auto started = [&] {
+    nb::gil_scoped_release release;
+    return Saver::Start(store, options);
+  }();
+  new (self) Saver(ValueOrThrow(std::move(started)));
+}
+
+// Runs `work` without the GIL.
+template <class Work>
+auto Released(Work work) {
+  auto result = [&] {
+    nb::gil_scoped_release release;
+    return work();
+  }();
+  return ValueOrThrow(std::move(result));
+}
+
+SnapshotHandle* Newest(Saver& self) {
+  auto newest = Released([&] { return self.Newest(); });
+  return newest ? new SnapshotHandle(*std::move(newest)) : nullptr;
+}
+
+void Hold(Saver& self, const std::string& key, nb::handle buffer) {
+  ReadOnlyArray content;
+  if (!nb::try_cast(buffer, content, /*convert=*/false)) {
+    throw nb::type_error("content must be a contiguous buffer or array in CPU memory");
+  }
+  const std::span bytes(static_cast<const std::byte*>(content.data()), content.nbytes());
+  Released([&] { return self.Hold(key, bytes); });
+}
+
+// A read-only view of the agent's own memory, which it keeps.
+nb::object Fetch(Saver& self, const std::string& key) {
+  using Shared = std::shared_ptr<const std::span<const std::byte>>;
+  auto held = std::make_unique<Shared>(Released([&] { return self.Fetch(key); }));
+  const std::span<const std::byte> bytes = **held;
+  if (bytes.empty()) return nb::steal(PyMemoryView_FromObject(nb::bytes("").ptr()));
+  const nb::capsule owner(held.release(),
+                          [](void* shared) noexcept { delete static_cast<Shared*>(shared); });
+  nb::ndarray<const uint8_t, nb::ndim<1>, nb::memview> view(bytes.data(), {bytes.size()}, owner);
+  return nb::cast(view, nb::rv_policy::reference);
 }
 
 SaveTicket Save(Saver& self, std::span<const TensorView> tensors, const SaveOptions& options) {
@@ -64,8 +112,9 @@ void BindSaver(nb::module_& module) {
   DefineSave(saver, "Copy the tensors and queue them; they may be changed once this returns.",
              &Save);
   saver
-      .def("__init__", &Init, "store"_a, "max_memory"_a = 0, "on_busy"_a = "wait",
-           "Start the background thread.")
+      .def("__init__", &Init, "store"_a, "max_memory"_a = 0, "on_busy"_a = "wait", nb::kw_only(),
+           "agent"_a = nb::none(), "agent_linger"_a = 900, "rank"_a = 0, "world_size"_a = 1,
+           "Start the background thread, or the agent.")
       .def(
           "wait",
           [](Saver& self) { RunStoppable([&](std::stop_token stop) { return self.Wait(stop); }); },
@@ -73,7 +122,26 @@ void BindSaver(nb::module_& module) {
       .def(
           "close",
           [](Saver& self) { RunStoppable([&](std::stop_token stop) { return self.Close(stop); }); },
-          "Finish what is queued, end the thread and give the memory back.")
+          "Finish what is queued and give the memory back; the agent forgets this rank.")
+      .def(
+          "leave",
+          [](Saver& self) { RunStoppable([&](std::stop_token stop) { return self.Leave(stop); }); },
+          "The same, but the agent keeps the newest state for a restart.")
+      .def("newest", &Newest, nb::rv_policy::take_ownership,
+           "The newest state in the agent's memory, or None.")
+      .def("take_warnings", &Saver::TakeWarnings,
+           "What went wrong with the agent since the last call.")
+      .def("hold", &Hold, "key"_a, "content"_a, "Let the agent hold a copy of bytes under a key.")
+      .def(
+          "held", [](Saver& self) { return Released([&] { return self.Held(); }); },
+          "The keys of what the agent holds.")
+      .def("fetch", &Fetch, "key"_a, "What the agent holds under a key, as a memoryview.")
+      .def(
+          "drop",
+          [](Saver& self, const std::vector<std::string>& keys) {
+            Released([&] { return self.Drop(keys); });
+          },
+          "keys"_a, "Let the agent drop what it holds under these keys.")
       .def_prop_ro("last_durable_step", &Saver::last_durable_step);
 }
 
