@@ -24,7 +24,7 @@ PYTHON_PACKAGE_SOURCES := $(shell find src include python cli cmake CMakeLists.t
 
 .PHONY: help build test demo trace bench bench-rivals bench-stall bench-restore quality soak fuzz
 .PHONY: format format-check install clean
-.PHONY: setup check-includes test-release test-asan test-python
+.PHONY: setup check-includes test-release test-asan test-tsan test-python
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' \
@@ -50,6 +50,13 @@ test-release: build-release
 
 test-asan: build-asan
 	@ctest --preset asan --parallel $(JOBS)
+
+# Those that have threads. Not part of `test`: building alone takes a minute and a half.
+TSAN_TESTS := base_test pipeline_test store_test engine_test agent_test
+test-tsan: setup  ## Tests with threads under the thread sanitizer
+	@cmake --preset tsan --log-level=WARNING
+	@cmake --build --preset tsan --target $(TSAN_TESTS)
+	@for test in $(TSAN_TESTS); do build/tsan/$$test --gtest_brief=1; done
 
 test-python: build-release .venv/bitsnap.stamp
 	@$(PYTHON) -m pytest tests

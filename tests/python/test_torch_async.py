@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from test_cli_errors import mounted
 from torch_training import make_model, model_bits
 
 import bitsnap
@@ -214,3 +215,21 @@ def test_closed(tmp_path):
     with pytest.raises(ValueError, match="closed"):
         ckpt.save(2, model=make_model(2))
     assert ckpt.restore(model=make_model(2)) == 1
+
+
+def test_a_full_disk(tmp_path):
+    with mounted(tmp_path / "small", "size=20m") as disk:
+        ckpt = Checkpointer(disk / "store")
+        ckpt.save(1, model=make_model(1)).wait()
+        (disk / "filler").write_bytes(bytes(16 << 20))
+        with pytest.raises(OSError, match="step-00000002.*[Nn]o space"):
+            ckpt.save(2, model=noise(2)).wait()
+        ckpt.save(3, model=make_model(3)).wait()  # smaller
+        other = make_model(0)
+        assert ckpt.restore(model=other) == 3
+        assert model_bits(other) == model_bits(make_model(3))
+        (disk / "filler").unlink()
+        ckpt.save(4, model=noise(4))
+        ckpt.close()
+        assert ckpt.last_durable_step == 4
+        assert not list((disk / "store").glob("*/.*"))  # the failed one took its file away
