@@ -128,6 +128,7 @@ Pair Through(const Pair& pair, const Pair* base, double bound, Totals& totals) {
       context.base = Bytes(old).first(2 * part);
     }
     context.params = prepared->params;
+    context.advice = prepared->advice;
     context.first_word = first / 4;
     context.row_words = pair.row_words;
     start = Now();

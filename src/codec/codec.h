@@ -64,6 +64,7 @@ struct BlockContext {
   Bytes params = {};        // what Prepare gave for the tensor; from a file when decoding
   uint64_t first_word = 0;  // where the block begins, in words of the tensor (of each part)
   uint64_t row_words = 0;   // words of the tensor's last dimension; 0 or 1 dimensions: all
+  Bytes advice = {};        // Prepare's to Encode; empty: none
 };
 
 // What the user accepts to lose.
@@ -83,8 +84,9 @@ struct TensorContext {
 };
 
 struct Prepared {
-  std::vector<std::byte> params;  // BlockContext::params of all blocks; stored in the snapshot
-  std::vector<Metric> error;      // measured, if the codec measures what it loses itself
+  std::vector<std::byte> params;       // BlockContext::params of all blocks; stored in the snapshot
+  std::vector<Metric> error;           // measured, if the codec measures what it loses itself
+  std::vector<std::byte> advice = {};  // BlockContext::advice of all blocks; not stored
 };
 
 // Stateless; safe to use from several threads.

@@ -77,6 +77,7 @@ Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRa
   const EncodeTask& task = tasks[block.tensor];
   const TensorInfo& info = task.tensor->info;
   BlockContext context{.dtype = info.dtype, .raw_bytes = block.bytes, .params = task.params};
+  context.advice = task.advice;
   context.first_word = block.begin / WordBytes(info.dtype);
   context.row_words = RowWords(info);
   if (task.base_tensor) {

@@ -23,8 +23,8 @@ struct EncodeTask {
   // Numbers of other tasks: the one whose tensor the codecs lean on, which loses nothing; the one
   // coded in this one's blocks; the one in whose blocks this is coded.
   std::optional<uint32_t> peer, second, first;
-  std::vector<std::byte> params;  // what the codecs' Prepare gave
-  std::vector<Metric> error;      // likewise
+  std::vector<std::byte> params, advice;  // what the codecs' Prepare gave
+  std::vector<Metric> error;              // likewise
 
   size_t parts() const { return second ? 2 : 1; }
   bool has_blocks() const { return !same_as && !first; }

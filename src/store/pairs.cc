@@ -20,6 +20,7 @@ void Join(Pair& pair, const TensorPlan& plan, std::vector<EncodeTask>& tasks) {
   first.second = pair.second;
   second.first = pair.first;
   first.params = std::move(pair.prepared->params);
+  first.advice = std::move(pair.prepared->advice);
   first.error = second.error = std::move(pair.prepared->error);
   // What leans on a base must do so in both.
   if (!first.base_tensor || !second.base_tensor) {

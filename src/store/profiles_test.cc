@@ -118,9 +118,11 @@ class ProfileTest : public testing::TestWithParam<Promise> {
     if (GetParam().update_error == 0) return ExpectSame(*got, want);
     for (size_t tensor : {0, 1}) {
       const StoredTensor& stored = snapshot->tensors()[tensor];
-      ASSERT_EQ(stored.error.size(), 1u);
+      ASSERT_EQ(stored.error.size(), 2u);
       EXPECT_EQ(stored.error[0].name, "update_error");
       EXPECT_NEAR(stored.error[0].value, update_error, 1e-3 * update_error);
+      EXPECT_EQ(stored.error[1].name, "update_length");
+      EXPECT_NEAR(stored.error[1].value, 1, 0.02);
     }
   }
 

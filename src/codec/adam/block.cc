@@ -170,7 +170,7 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>&
     const auto anchors = work.anchors.first(count);
     const auto denominators = work.denominators.subspan(first, has_base ? count : 0);
     FillAnchors(frame.params, frame.first + first, anchors);
-    Quantize(tile(raw.v), tile(raw.m), anchors, grid,
+    Quantize(tile(raw.v), tile(raw.m), anchors, grid, frame.params.stretch,
              {work.kv.subspan(first, count), work.ku.subspan(first, count), denominators,
               tile(decoded.v), tile(decoded.m)});
     if (has_base) IndexV(tile(frame.base_v), anchors, grid, work.base.subspan(first, count));

@@ -1,5 +1,7 @@
 #include "codec/adam/codec.h"
 
+#include <cstring>
+
 #include "codec/adam/block.h"
 #include "codec/adam/params.h"
 #include "codec/adam/prepare.h"
@@ -41,7 +43,11 @@ class Adam final : public Codec {
     const adam::AdamTensor pair{tensor.first, tensor.second, tensor.row_words};
     auto choice = adam::Prepare(pair, tensor.accepted.update_error, tensor.accepted.eps);
     if (!choice) return std::nullopt;
-    return Prepared{std::move(choice->params), {{"update_error", choice->update_error}}};
+    const auto stretch = std::as_bytes(std::span(&choice->stretch, 1));
+    return Prepared{
+        std::move(choice->params),
+        {{"update_error", choice->update_error}, {"update_length", choice->update_length}},
+        {stretch.begin(), stretch.end()}};
   }
 
   size_t EncodeBound(size_t raw_bytes) const override {
@@ -56,8 +62,11 @@ class Adam final : public Codec {
   std::optional<size_t> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
                                     MutableBytes out, MutableBytes decoded,
                                     Scratch& scratch) const override {
-    const auto frame = FrameOf(context);
+    auto frame = FrameOf(context);
     if (!frame) return std::nullopt;
+    if (!context.advice.empty()) {
+      std::memcpy(&frame->params.stretch, context.advice.data(), sizeof(adam::Stretch));
+    }
     return adam::EncodeBlock(*frame, Halves(raw), limit, out, Halves(decoded), scratch);
   }
 

@@ -102,16 +102,20 @@ HWY_INLINE hn::VFromD<D> Nearest(D d, hn::VFromD<D> place, float zone) {
 
 // What the loops need of a grid.
 struct Scale {
-  explicit Scale(const Grid& g)
+  explicit Scale(const Grid& g, Stretch s = 1)
       : grid(g),
+        stretch(s),
         inverse_v(1.0f / g.v_step),
         inverse_u(1.0f / g.u_step),
-        zone(DeadZone(g)),
+        v_zone(ZoneOfV(g)),
+        u_zone(ZoneOfU(g)),
         max_update(MaxUpdateIndex(g)) {}
   Grid grid;
+  Stretch stretch;
   float inverse_v;
   float inverse_u;
-  float zone;
+  float v_zone;
+  float u_zone;
   float max_update;
 };
 
@@ -137,7 +141,7 @@ HWY_INLINE PlacedV<D> PlaceV(D d, V v, V anchor, const Scale& scale) {
   const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
   const auto place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, scale.inverse_v));
   const auto known = hn::And(normal, InRange(d, place));
-  return {Nearest(d, hn::IfThenElseZero(known, place), scale.zone), known};
+  return {Nearest(d, hn::IfThenElseZero(known, place), scale.v_zone), known};
 }
 
 template <class D, class V>
@@ -146,10 +150,11 @@ HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
   const auto decoded = Exp2(d, hn::Add(anchor, hn::Mul(v_index, hn::Set(d, scale.grid.v_step))));
 
   const auto denominator = hn::Add(hn::Sqrt(decoded), hn::Set(d, scale.grid.eps));
-  const auto u_place = hn::Mul(hn::Div(m, denominator), hn::Set(d, scale.inverse_u));
+  const auto exact_place = hn::Mul(hn::Div(m, denominator), hn::Set(d, scale.inverse_u));
+  const auto u_place = hn::Mul(exact_place, hn::Set(d, scale.stretch));
   const auto u_known = hn::Lt(hn::Abs(u_place), hn::Set(d, scale.max_update));
   const auto known = hn::And(v_known, u_known);
-  const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), scale.zone);
+  const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), scale.u_zone);
   return {v_index, u_index, decoded, denominator, known};
 }
 
@@ -169,8 +174,8 @@ HWY_INLINE void ForEach(size_t count, Body body) {
 }
 
 void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-              const Quantized& out) {
-  const Scale scale(grid);
+              Stretch stretch, const Quantized& out) {
+  const Scale scale(grid, stretch);
   ForEach(out.kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
@@ -258,10 +263,11 @@ void LogV(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
 }
 
 ErrorSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
-                       const Grid& grid) {
+                       const Grid& grid, Stretch stretch) {
   alignas(64) std::array<float, kSums> error2{};
   alignas(64) std::array<float, kSums> norm2{};
-  const Scale scale(grid);
+  alignas(64) std::array<float, kSums> along{};
+  const Scale scale(grid, stretch);
   ForEach(anchors.size(), [&](auto d, size_t i) HWY_ATTR {
     const auto largest = hn::Set(d, scale.max_update * (1 + kUnsure));
     const auto surely = hn::Set(d, scale.max_update * (1 - kUnsure));
@@ -274,21 +280,26 @@ ErrorSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anch
     const auto decoded = hn::Add(Exp2(d, hn::Mul(InExponents(d, log), hn::Set(d, 0.5f))), eps);
     const auto exact = hn::Add(hn::Sqrt(v), eps);
     const auto ratio = hn::Mul(hn::Div(m, hn::Mul(decoded, exact)), hn::Set(d, scale.inverse_u));
-    const auto placed = hn::Mul(ratio, exact);
+    const auto placed = hn::Mul(hn::Mul(ratio, exact), hn::Set(d, stretch));
     const auto known = hn::And(v_known, hn::Lt(hn::Abs(placed), largest));
     const auto sure = hn::And(v_known, hn::Lt(hn::Abs(placed), surely));
     const auto place = hn::Mul(ratio, decoded);
-    const auto error = hn::IfThenElseZero(known, hn::Sub(place, Nearest(d, placed, scale.zone)));
+    const auto index = Nearest(d, hn::IfThenElseZero(known, placed), scale.u_zone);
+    const auto error = hn::IfThenElseZero(known, hn::Sub(place, index));
+    const auto product = hn::IfThenElseZero(known, hn::Mul(place, index));
     const auto counted = hn::IfThenElseZero(sure, place);
     float* e = &error2[i % kSums];
     float* n = &norm2[i % kSums];
+    float* a = &along[i % kSums];
     hn::StoreU(hn::Add(hn::LoadU(d, e), hn::Mul(error, error)), d, e);
     hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(counted, counted)), d, n);
+    hn::StoreU(hn::Add(hn::LoadU(d, a), product), d, a);
   });
   ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {
     sum.error2 += error2[lane];
     sum.norm2 += norm2[lane];
+    sum.along += along[lane];
   }
   return sum;
 }
@@ -307,9 +318,9 @@ HWY_EXPORT(IndexM);
 HWY_EXPORT(LogV);
 HWY_EXPORT(MeasureError);
 
-void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid, Stretch stretch,
               const Quantized& out) {
-  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, out);
+  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, stretch, out);
 }
 
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -334,8 +345,9 @@ void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs) {
   HWY_DYNAMIC_DISPATCH(LogV)(v, otherwise, logs);
 }
 
-ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid) {
-  return HWY_DYNAMIC_DISPATCH(MeasureError)(v, m, anchors, grid);
+ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                       Stretch stretch) {
+  return HWY_DYNAMIC_DISPATCH(MeasureError)(v, m, anchors, grid, stretch);
 }
 
 }  // namespace bitsnap::adam

@@ -24,9 +24,16 @@ struct Grid {
   float eps;
 };
 
-// Places up to this far from 0 get index 0. On a coarse grid, where most indices are 0, a wider
-// zone saves more bits than the error it costs.
-inline float DeadZone(const Grid& grid) { return grid.v_step >= 1 ? 0.6f : 0.5f; }
+// On a coarse grid most indices are 0: places up to this far from 0 get it, which saves more bits
+// than the error that it costs. And what is lost no longer evens out: see Stretch.
+inline bool IsCoarse(const Grid& grid) { return grid.v_step >= 1; }
+inline float ZoneOfV(const Grid& grid) { return IsCoarse(grid) ? 0.6f : 0.5f; }
+inline float ZoneOfU(const Grid& grid) { return IsCoarse(grid) ? 0.55f : 0.5f; }
+
+// What the encoder multiplies u by before it is rounded, so that u^ is as long along u as u is,
+// <u, u^> = <u, u>. Of no concern to the decoder.
+using Stretch = float;
+inline constexpr Stretch kMinStretch = 0.75f, kMaxStretch = 1.25f;
 
 // Indices are at most this far from 0.
 inline constexpr int kMaxIndex = 8191;
@@ -50,7 +57,7 @@ struct Quantized {
   MutableBytes v = {}, m = {};  // as ReconstructV and ReconstructM will give them; both or none
 };
 
-void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid, Stretch stretch,
               const Quantized& out);
 
 // v^ (0 where kv is no index) and sqrt(v^) + eps.
@@ -71,20 +78,27 @@ inline constexpr int kLogUnitBits = 6;
 inline constexpr int kLogUnit = 1 << kLogUnitBits;
 void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 
-// Sums, over the pairs that Quantize gives indices, of (u - u^)^2 and u^2 with u = m / (sqrt(v) +
-// eps), in units of u_step^2. Element i is added to sum i % 16; then the 16 sums in order. Goes by
-// a denominator that is up to 5e-5 off Quantize's and takes a division and a root less; pairs so
-// near to kMaxUpdate that this may matter count only as errors.
+// Sums, over the pairs that Quantize gives indices, of (u - u^)^2, u^2 and u u^ with u = m /
+// (sqrt(v) + eps), in units of u_step^2. Element i is added to sum i % 16; then the 16 sums in
+// order. Goes by a denominator that is up to 5e-5 off Quantize's and takes a division and a root
+// less; pairs so near to kMaxUpdate that this may matter count only as errors.
 struct ErrorSums {
   double error2 = 0;
   double norm2 = 0;
+  double along = 0;  // of u * u^
 };
 
 inline double RelativeError(const ErrorSums& sums) {
   return sums.norm2 > 0 ? std::sqrt(sums.error2 / sums.norm2) : 0;
 }
 
+// How long u^ is along u: 1 where errors are noise alone.
+inline double RelativeLength(const ErrorSums& sums) {
+  return sums.norm2 > 0 ? sums.along / sums.norm2 : 1;
+}
+
 // Requires: at most 2^16 pairs, or the sums lose precision.
-ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid);
+ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                       Stretch stretch);
 
 }  // namespace bitsnap::adam

@@ -46,7 +46,7 @@ int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
 }  // namespace
 
 void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-                 const Quantized& out) {
+                 Stretch stretch, const Quantized& out) {
   const auto& [kv, ku, denominators, v_out, m_out] = out;
   for (size_t i = 0; i < kv.size(); ++i) {
     const float v = Load(v_bytes, i);
@@ -57,14 +57,14 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     if (!IsNormal(v)) continue;
     const float v_place = (Log2(v) - anchors[i]) * (1.0f / grid.v_step);
     if (!InRange(v_place)) continue;
-    const int k = Nearest(v_place, DeadZone(grid));
+    const int k = Nearest(v_place, ZoneOfV(grid));
     const float decoded = Exp2(anchors[i] + static_cast<float>(k) * grid.v_step);
     const float denominator = std::sqrt(decoded) + grid.eps;
     if (!denominators.empty()) denominators[i] = denominator;
-    const float u_place = m / denominator * (1.0f / grid.u_step);
+    const float u_place = m / denominator * (1.0f / grid.u_step) * stretch;
     if (!(std::abs(u_place) < MaxUpdateIndex(grid))) continue;
     kv[i] = static_cast<int16_t>(k);
-    ku[i] = static_cast<int16_t>(Nearest(u_place, DeadZone(grid)));
+    ku[i] = static_cast<int16_t>(Nearest(u_place, ZoneOfU(grid)));
   }
   if (v_out.empty()) return;
   std::vector<float> known_by_decoder(kv.size());
@@ -117,29 +117,33 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
 }
 
 ErrorSums MeasureErrorRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
-                          const Grid& grid) {
+                          const Grid& grid, Stretch stretch) {
   std::array<float, kSums> error2{};
   std::array<float, kSums> norm2{};
+  std::array<float, kSums> along{};
   const float limit = MaxUpdateIndex(grid);
   for (size_t i = 0; i < anchors.size(); ++i) {
     const float v = Load(v_bytes, i);
     const float v_place = (Log2(IsNormal(v) ? v : 1.0f) - anchors[i]) * (1.0f / grid.v_step);
     if (!IsNormal(v) || !InRange(v_place)) continue;
-    const int k = Nearest(v_place, DeadZone(grid));
+    const int k = Nearest(v_place, ZoneOfV(grid));
     const float decoded =
         DecodedDenominator(anchors[i] + static_cast<float>(k) * grid.v_step, grid);
     const float exact = std::sqrt(v) + grid.eps;
     const float ratio = Load(m_bytes, i) / (decoded * exact) * (1.0f / grid.u_step);
-    const float place = ratio * decoded, placed = ratio * exact;
+    const float place = ratio * decoded, placed = ratio * exact * stretch;
     if (!(std::abs(placed) < limit * (1 + kUnsure))) continue;
-    const float error = place - static_cast<float>(Nearest(placed, DeadZone(grid)));
+    const auto index = static_cast<float>(Nearest(placed, ZoneOfU(grid)));
+    const float error = place - index;
     error2[i % kSums] += error * error;
+    along[i % kSums] += place * index;
     if (std::abs(placed) < limit * (1 - kUnsure)) norm2[i % kSums] += place * place;
   }
   ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {
     sum.error2 += error2[lane];
     sum.norm2 += norm2[lane];
+    sum.along += along[lane];
   }
   return sum;
 }

@@ -7,7 +7,7 @@
 namespace bitsnap::adam {
 
 void QuantizeRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-                 const Quantized& out);
+                 Stretch stretch, const Quantized& out);
 void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
                      MutableBytes v, std::span<float> denominators);
 void ReconstructMRef(std::span<const int16_t> kv, std::span<const int16_t> ku,
@@ -16,7 +16,8 @@ void IndexVRef(Bytes v, std::span<const float> anchors, const Grid& grid, std::s
 void IndexMRef(Bytes m, std::span<const float> denominators, const Grid& grid,
                std::span<int16_t> ku);
 void LogVRef(Bytes v, int16_t otherwise, std::span<int16_t> logs);
-ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid);
+ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                          Stretch stretch);
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
               int shift, uint8_t zero_symbol, size_t elements, Half half,

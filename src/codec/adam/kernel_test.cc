@@ -56,6 +56,7 @@ struct Case {
   Case(size_t n, std::mt19937& random) : anchors(n), v(n), m(n), base_v(n), base_m(n) {
     const float steps[] = {0x1p-6f, 0.1f, 0.7f, 1.0f, 2.0f};
     grid = {steps[random() % 5], steps[random() % 5], random() % 4 == 0 ? 0.0f : 1e-8f};
+    stretch = random() % 2 == 0 ? 1 : kMinStretch + static_cast<float>(random() % 256) / 512;
     for (size_t i = 0; i < n; ++i) {
       anchors[i] = -30 - static_cast<float>(random() % 64) / 8;
       v[i] = AnyV(random);
@@ -65,6 +66,7 @@ struct Case {
     }
   }
   Grid grid;
+  Stretch stretch;
   Floats anchors, v, m, base_v, base_m;
 };
 
@@ -89,8 +91,9 @@ void Check(const Case& c) {
 
   Indices kv(n), ku(n), want_kv(n), want_ku(n);
   Floats d(n), want_d(n), told_v(n), told_m(n), want_v(n), want_m(n);
-  Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, {kv, ku, d, Bits(told_v), Bits(told_m)});
-  QuantizeRef(v.bytes(), m.bytes(), c.anchors, c.grid,
+  Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch,
+           {kv, ku, d, Bits(told_v), Bits(told_m)});
+  QuantizeRef(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch,
               {want_kv, want_ku, want_d, Bits(want_v), Bits(want_m)});
   ASSERT_EQ(kv, want_kv);
   ASSERT_EQ(ku, want_ku);
@@ -122,10 +125,11 @@ void Check(const Case& c) {
   LogVRef(v.bytes(), -77, want_logs);
   ASSERT_EQ(logs, want_logs);
 
-  const ErrorSums error = MeasureError(v.bytes(), m.bytes(), c.anchors, c.grid);
-  const ErrorSums want = MeasureErrorRef(v.bytes(), m.bytes(), c.anchors, c.grid);
+  const ErrorSums error = MeasureError(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch);
+  const ErrorSums want = MeasureErrorRef(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch);
   ASSERT_EQ(error.error2, want.error2);
   ASSERT_EQ(error.norm2, want.norm2);
+  ASSERT_EQ(error.along, want.along);
 }
 
 TEST(AdamKernel, EqualsReferenceOnEveryTarget) {
@@ -151,7 +155,7 @@ TEST(AdamKernel, FlushToZeroChangesNothing) {
       Indices kv(n), ku(n), base(n);
       Floats v(n), m(n), denominators(n);
       const auto bytes = [](const Floats& f) { return std::as_bytes(std::span(f)); };
-      Quantize(bytes(c.v), bytes(c.m), c.anchors, c.grid, {kv, ku, denominators});
+      Quantize(bytes(c.v), bytes(c.m), c.anchors, c.grid, c.stretch, {kv, ku, denominators});
       ReconstructV(kv, c.anchors, c.grid, Bits(v), denominators);
       ReconstructM(kv, ku, denominators, c.grid, Bits(m));
       for (const Indices& k : {kv, ku}) indices.insert(indices.end(), k.begin(), k.end());
@@ -160,7 +164,7 @@ TEST(AdamKernel, FlushToZeroChangesNothing) {
       indices.insert(indices.end(), base.begin(), base.end());
       IndexM(bytes(c.base_m), denominators, c.grid, base);
       indices.insert(indices.end(), base.begin(), base.end());
-      const ErrorSums sums = MeasureError(bytes(c.v), bytes(c.m), c.anchors, c.grid);
+      const ErrorSums sums = MeasureError(bytes(c.v), bytes(c.m), c.anchors, c.grid, c.stretch);
       values.push_back(static_cast<float>(sums.error2));
       values.push_back(static_cast<float>(sums.norm2));
     }

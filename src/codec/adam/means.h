@@ -18,7 +18,7 @@ struct Means {
   std::vector<int8_t> columns;
 
   Params View(const Grid& grid) const {
-    return {grid, origin, row_length, panel_rows, rows, columns};
+    return {grid, 1, origin, row_length, panel_rows, rows, columns};
   }
 };
 

@@ -106,9 +106,14 @@ std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound) {
                                              .row_words = pair.row_words,
                                              .accepted = {.update_error = bound, .eps = kEps}});
   if (!prepared) return std::nullopt;
-  Coded coded{prepared->params, prepared->error.at(0).value, {}};
+  Coded coded{prepared->params,
+              prepared->error.at(0).value,
+              prepared->error.at(1).value,
+              prepared->advice,
+              {}};
   Scratch scratch;
-  ForBlocks(pair, base, coded.params, [&](const BlockContext& context, Bytes raw, size_t, size_t) {
+  ForBlocks(pair, base, coded.params, [&](BlockContext context, Bytes raw, size_t, size_t) {
+    context.advice = coded.advice;
     std::vector<std::byte> out(AdamCodec().EncodeBound(raw.size()));
     std::vector<std::byte> told(raw.size()), decoded(raw.size());
     const auto size = AdamCodec().EncodeLossy(context, raw, raw.size(), out, told, scratch);

@@ -35,7 +35,8 @@ double UpdateError(const Pair& pair, const Pair& decoded);
 
 struct Coded {
   std::vector<std::byte> params;
-  double error = 0;  // as measured by the codec
+  double error = 0, length = 1;  // as measured by the codec
+  std::vector<std::byte> advice;
   std::vector<std::vector<std::byte>> blocks;
 
   size_t bytes() const;

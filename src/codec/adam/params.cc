@@ -63,8 +63,8 @@ std::optional<Params> ReadParams(Bytes bytes) {
   }
   if (head.row_length == 0 || std::abs(int64_t{head.origin}) > kMaxOrigin) return std::nullopt;
   ByteReader reader(bytes.subspan(sizeof(head)));
-  Params params{head.grid, static_cast<int16_t>(head.origin), head.row_length, head.panel_rows, {},
-                {}};
+  Params params{head.grid, 1, static_cast<int16_t>(head.origin), head.row_length, head.panel_rows,
+                {},        {}};
   const uint64_t panels = head.panel_rows == 0 ? 0 : CeilDiv(head.rows, head.panel_rows);
   params.rows = ReadMeans(reader, head.rows);
   params.columns = ReadMeans(reader, panels * head.row_length);

@@ -21,6 +21,7 @@ inline constexpr int kMeanUnit = 8;
 // attention matrix differ.
 struct Params {
   Grid grid = {};
+  Stretch stretch = 1;  // the encoder's, not stored
   int16_t origin = 0;
   uint32_t row_length = 1;
   uint32_t panel_rows = 0;  // 0: no columns

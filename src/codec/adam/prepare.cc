@@ -16,6 +16,9 @@ constexpr double kMaxVStep = 2;
 // Shares of the bound that the search aims at and that is not worth another pass to come closer.
 constexpr double kAim = 0.988, kNearEnough = 0.97;
 
+// By how much the length of a whole tensor's update may be off.
+constexpr double kLengthTolerance = 0.008;
+
 // Pairs to choose means and grids on, and to fit them more closely.
 constexpr size_t kSmallSample = 8192, kLargeSample = 65536, kLargeShare = 16;
 
@@ -30,41 +33,56 @@ double EvenVStep(double bound) {
   return std::min(kMaxVStep, bound / std::numbers::sqrt2 / kErrorPerVStep);
 }
 
-// The step of u that makes the sample's error `bound`, given that of v; 0 when there is none.
-double FitUStep(Sample& sample, double bound, double v_step, double rms, float eps) {
+bool IsStraight(const ErrorSums& sums, double tolerance) {
+  return std::abs(RelativeLength(sums) - 1) <= tolerance;
+}
+
+Stretch Straightened(Stretch stretch, const ErrorSums& sums) {
+  return std::clamp(static_cast<float>(stretch / RelativeLength(sums)), kMinStretch, kMaxStretch);
+}
+
+struct Found {
+  Grid grid;
+  Stretch stretch = 1;
+  double bits = 0;  // a pair
+};
+
+// Sets the step and the stretch of u so that the sample's error is `bound`, given the grid of v;
+// false when no step does it.
+bool FitU(const Sample& sample, double bound, double rms, Found& found) {
+  const bool coarse = IsCoarse(found.grid);
   double low = 0, high = 8 * bound * rms;
   double step = 2.45 * bound * rms;  // half of the squared error, if all is even
   for (int round = 0; round < 8; ++round) {
-    const double error = sample.Error({static_cast<float>(v_step), static_cast<float>(step), eps});
+    found.grid.u_step = static_cast<float>(step);
+    const ErrorSums sums = sample.Measure(found.grid, found.stretch);
+    const double error = RelativeError(sums);
     if (error <= bound) low = step;
     if (error > bound) high = step;
-    if (error <= bound && error > 0.995 * bound) break;
+    const bool straight = !coarse || IsStraight(sums, kLengthTolerance / 4);
+    if (error <= bound && error > 0.995 * bound && straight) break;
+    if (!straight) found.stretch = Straightened(found.stretch, sums);
     // The squares of both parts add up.
-    const double v_part = std::min(v_step * kErrorPerVStep, 0.9 * bound);
+    const double v_part = std::min(found.grid.v_step * kErrorPerVStep, 0.9 * bound);
     const double have = std::max(error * error - v_part * v_part, bound * bound / 64);
     const double want = bound * bound - v_part * v_part;
     const double guess = step * std::sqrt(want / have) * 0.999;
     step = guess > low && guess < high ? guess : (low + high) / 2;
   }
-  return low;
+  found.grid.u_step = static_cast<float>(low);
+  return low > 0;
 }
 
-struct Found {
-  Grid grid;
-  double bits;  // a pair
-};
-
 // The grids that take the fewest bits of the sample within the bound.
-std::optional<Found> Search(Sample& sample, double bound, double rms, float eps) {
+std::optional<Found> Search(const Sample& sample, double bound, double rms, float eps) {
   const double even = EvenVStep(bound);
   std::optional<Found> best;
-  const auto consider = [&](double v_step, double u_step) {
-    const Grid grid{static_cast<float>(v_step), static_cast<float>(u_step), eps};
-    const double bits = sample.Bits(grid);
-    if (!best || bits < best->bits) best = {grid, bits};
+  const auto consider = [&](Found found) {
+    found.bits = sample.Bits(found.grid, found.stretch);
+    if (!best || found.bits < best->bits) best = found;
   };
   if (rms == 0) {
-    consider(even, 1);
+    consider({{static_cast<float>(even), 1, eps}});
     return best;
   }
   // Where both grids are fine, half of the squared error each is best; where they are coarse, v may
@@ -73,13 +91,13 @@ std::optional<Found> Search(Sample& sample, double bound, double rms, float eps)
   for (double factor : {1.0, 0.5, 0.7, 1.4, 2.0, 2.8}) {
     const double v_step = even * factor;
     if (v_step > kMaxVStep || (fine && factor != 1)) continue;
-    const double u_step = FitUStep(sample, bound, v_step, rms, eps);
-    if (u_step != 0) consider(v_step, u_step);
+    Found found{{static_cast<float>(v_step), 0, eps}};
+    if (FitU(sample, bound, rms, found)) consider(found);
   }
   return best;
 }
 
-double MeasureAll(const AdamTensor& tensor, const Params& params) {
+ErrorSums MeasureAll(const AdamTensor& tensor, const Params& params) {
   constexpr size_t kTile = 8192;
   std::vector<float> anchors(kTile);
   ErrorSums sums;
@@ -91,21 +109,29 @@ double MeasureAll(const AdamTensor& tensor, const Params& params) {
     };
     const auto tile_anchors = std::span(anchors).first(count);
     FillAnchors(params, first, tile_anchors);
-    const ErrorSums part = MeasureError(tile(tensor.v), tile(tensor.m), tile_anchors, params.grid);
+    const ErrorSums part =
+        MeasureError(tile(tensor.v), tile(tensor.m), tile_anchors, params.grid, params.stretch);
     sums.error2 += part.error2;
     sums.norm2 += part.norm2;
+    sums.along += part.along;
   }
-  return RelativeError(sums);
+  return sums;
 }
 
-// Scales the grids until the whole tensor's error is a little below the bound. Returns that error;
-// nullopt when it stays above.
-std::optional<double> Settle(const AdamTensor& tensor, double bound, Params& params) {
-  constexpr int kRounds = 8;
+// Scales the grids until the whole tensor's error is a little below the bound, and stretches u
+// until it is as long as it was, which small tensors may not reach. Returns what was measured;
+// nullopt when the error stays above.
+std::optional<ErrorSums> Settle(const AdamTensor& tensor, double bound, Params& params) {
+  constexpr int kRounds = 8, kRoundsForTheBest = 4;
   for (int round = 0; round < kRounds; ++round) {
-    const double error = MeasureAll(tensor, params);
+    const ErrorSums sums = MeasureAll(tensor, params);
+    const double error = RelativeError(sums);
     const bool kept = error <= bound;
-    if (kept && (error >= kNearEnough * bound || error == 0 || round >= 2)) return error;
+    const bool near = error >= kNearEnough * bound || error == 0 || round >= kRoundsForTheBest / 2;
+    const bool straight = !IsCoarse(params.grid) || IsStraight(sums, kLengthTolerance);
+    if (kept && near && (straight || round >= kRoundsForTheBest)) return sums;
+    if (!straight) params.stretch = Straightened(params.stretch, sums);
+    if (kept && near) continue;
     const auto factor = static_cast<float>(std::clamp(kAim * bound / error, 0.25, 4.0));
     Grid& grid = params.grid;
     grid.v_step = std::min(grid.v_step * factor, static_cast<float>(kMaxVStep));
@@ -129,14 +155,15 @@ std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps
   if (rms > 0 && elements / kLargeShare > small.size()) {
     Sample large(tensor.v, tensor.m, float_eps, std::min(elements / kLargeShare, kLargeSample));
     large.SetAnchors(means.View({}));
-    const double step = FitUStep(large, kAim * bound, found->grid.v_step, rms, float_eps);
-    if (step > 0) found->grid.u_step = static_cast<float>(step);
+    Found closer = *found;
+    if (FitU(large, kAim * bound, rms, closer)) found = closer;
   }
   Params params = means.View(found->grid);
-  const std::optional<double> error = Settle(tensor, bound, params);
+  params.stretch = found->stretch;
+  const std::optional<ErrorSums> sums = Settle(tensor, bound, params);
   std::vector<std::byte> bytes = WriteParams(params);
-  if (!error || !ReadParams(bytes)) return std::nullopt;
-  return Choice{std::move(bytes), *error};
+  if (!sums || !ReadParams(bytes)) return std::nullopt;
+  return Choice{std::move(bytes), params.stretch, RelativeError(*sums), RelativeLength(*sums)};
 }
 
 }  // namespace bitsnap::adam

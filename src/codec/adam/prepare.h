@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "codec/adam/kernel.h"
 
 namespace bitsnap::adam {
 
@@ -17,7 +18,10 @@ struct AdamTensor {
 
 struct Choice {
   std::vector<std::byte> params;
-  double update_error;  // measured over the whole tensor
+  Stretch stretch;  // for the encoder
+  // Measured over the whole tensor.
+  double update_error;
+  double update_length;  // <u, u^> / <u, u>
 };
 
 // The params that code the pair in the fewest bits, by estimate, while the relative error of Adam's

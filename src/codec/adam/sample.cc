@@ -60,19 +60,19 @@ void Sample::SetAnchors(const Params& params) {
   }
 }
 
-double Sample::Error(const Grid& grid) const {
-  return RelativeError(MeasureError(v_, m_, anchors_, grid));
+ErrorSums Sample::Measure(const Grid& grid, Stretch stretch) const {
+  return MeasureError(v_, m_, anchors_, grid, stretch);
 }
 
 double Sample::UpdateRms() const {
   const Grid grid{.v_step = 1, .u_step = 0x1p-9f, .eps = eps_};
-  const double norm2 = MeasureError(v_, m_, anchors_, grid).norm2;
+  const double norm2 = Measure(grid, 1).norm2;
   return std::sqrt(norm2 / static_cast<double>(size())) * grid.u_step;
 }
 
-double Sample::Bits(const Grid& grid) const {
+double Sample::Bits(const Grid& grid, Stretch stretch) const {
   std::vector<int16_t> kv(size()), ku(size());
-  Quantize(v_, m_, anchors_, grid, {kv, ku});
+  Quantize(v_, m_, anchors_, grid, stretch, {kv, ku});
   return EstimateBits(kv) + EstimateBits(ku);
 }
 

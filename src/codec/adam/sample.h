@@ -24,10 +24,9 @@ class Sample {
 
   // Of u = m / (sqrt(v) + eps).
   double UpdateRms() const;
-  // Of the update.
-  double Error(const Grid& grid) const;
+  ErrorSums Measure(const Grid& grid, Stretch stretch) const;
   // Estimated, a pair.
-  double Bits(const Grid& grid) const;
+  double Bits(const Grid& grid, Stretch stretch) const;
 
  private:
   float eps_;
