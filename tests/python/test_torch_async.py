@@ -203,7 +203,7 @@ def test_restore_waits_for_saves_under_way(tmp_path):
 
 
 def test_unknown_settings(tmp_path):
-    with pytest.raises(ValueError, match="use thread or sync"):
+    with pytest.raises(ValueError, match="use thread, agent or sync"):
         Checkpointer(tmp_path, engine="fork")
     with pytest.raises(ValueError, match="unknown on_busy 'drop'"):
         Checkpointer(tmp_path, on_busy="drop")

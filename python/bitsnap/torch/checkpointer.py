@@ -37,6 +37,7 @@ class Checkpointer:
         max_memory: int | None = None,
         on_busy: str = "wait",
         *,
+        agent_linger: int = 900,
         keep_last: int | None = None,
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
@@ -44,7 +45,10 @@ class Checkpointer:
         """`threads` None means one for each core this process may use.
 
         With the engine "thread" states are copied, and the copies saved in the background; with
-        "sync", save() returns when all is on disk. Copies take at most `max_memory` bytes; None
+        "sync", save() returns when all is on disk. With "agent" the copies are kept and saved by a
+        process that all ranks of a machine share and that outlives them: what was handed to it is
+        saved whatever becomes of the training, and a restart gets the newest state from its memory
+        within `agent_linger` seconds (docs/engine.md). Copies take at most `max_memory` bytes; None
         means twice the largest state saved so far. When earlier saves have not left enough,
         `on_busy` says what to do: "wait", "skip" the save, or "error" (raises Busy).
 
@@ -72,7 +76,7 @@ class Checkpointer:
         }
         if any(rule is not None for rule in self._retention.values()):
             self.store.prune(**self._retention, dry_run=True)  # raises where it makes no sense
-        self._engine = start_engine(engine, self.store, max_memory, on_busy)
+        self._engine = start_engine(engine, self.store, max_memory, on_busy, agent_linger)
 
     @property
     def last_durable_step(self) -> int | None:
@@ -87,14 +91,20 @@ class Checkpointer:
         self._engine.wait()
 
     def close(self) -> None:
-        """Waits likewise and gives back thread and memory. Restoring is still possible."""
+        """Waits likewise and gives back thread and memory. Restoring is still possible.
+
+        The agent forgets this run; without close() it keeps the newest state for a restart.
+        """
         self._engine.close()
 
     def __enter__(self) -> Checkpointer:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, failure: object, *_: object) -> None:
+        if failure is None:
+            self.close()
+        else:
+            self._engine.leave()
 
     def save(
         self,
@@ -157,7 +167,8 @@ class Checkpointer:
     ) -> int | None:
         """Restores the newest step that all ranks can read, or `step`, in place, and returns it.
 
-        Saves under way are waited for first; one that fails is a warning here.
+        Where all ranks' agents have the newest step in memory it comes from there. Otherwise saves
+        under way are waited for first; one that fails is a warning here.
 
         None when nothing was ever saved completely. ValueError, before anything is changed, when
         the names (unless not `strict`), shapes or dtypes differ from what is stored.
@@ -172,9 +183,10 @@ class Checkpointer:
         self.passed_over, self.restored_from = [], None
         if from_rank is not None and from_rank < 0:
             raise ValueError(f"from_rank is {from_rank}; ranks are numbered from 0")
-        self._wait_for_pending()
         ranks = Ranks()
-        ranks.gather(None)  # the others' saves, too
+        if from_rank is not None or not self._is_in_memory(ranks, step):
+            self._wait_for_pending()
+            ranks.gather(None)  # the others' saves, too
         model_state = ModelState(model)
         optimizers = optimizer_states(optimizer, model_state)
 
@@ -201,6 +213,14 @@ class Checkpointer:
         if self._places is None or self._places[0] is not ranks.world:
             self._places = (ranks.world, find_places(ranks, self.store.directory))
         return self._places[1]
+
+    def _is_in_memory(self, ranks: Ranks, step: int | None) -> bool:
+        """Whether all agents have the same save, that of `step` if given. The same on all ranks."""
+        newest, save = self._engine.newest(), None
+        if newest is not None and step in (None, newest.step):
+            save = (newest.step, newest.world_size, newest.save_id)
+        saves = set(ranks.gather(save))
+        return len(saves) == 1 and None not in saves
 
     def _wait_for_pending(self) -> None:
         try:

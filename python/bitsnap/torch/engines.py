@@ -1,15 +1,20 @@
-"""How a Checkpointer saves: at once, or in the background."""
+"""How a Checkpointer saves: at once, in the background, or by the agent."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import warnings
 import weakref
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from bitsnap import SaveReport, Snapshot, Store
+import torch.distributed as dist
+
+from bitsnap import InvalidArgument, SaveReport, Snapshot, Store
 from bitsnap._native import Saver, SaveTicket
+from bitsnap.command import EXECUTABLE
 
 
 class PendingSave:
@@ -91,6 +96,8 @@ class Engine(Protocol):
 
     def save(self, tensors: list, step: int, **options: Any) -> PendingSave: ...
     def wait(self) -> None: ...
+    # Waits for all saves, for good; leave() leaves what survives this process, close() drops it.
+    def leave(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -137,6 +144,9 @@ class SyncEngine(_Forgetful):
     def wait(self) -> None:
         pass
 
+    def leave(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -146,8 +156,7 @@ class ThreadEngine(_Forgetful):
 
     def __init__(self, store: Store, max_memory: int | None, on_busy: str) -> None:
         self._saver = Saver(store, max_memory or 0, on_busy)
-        # Also when the interpreter exits, however it comes to that.
-        self._finalizer = weakref.finalize(self, _close, self._saver, os.getpid())
+        _leave_at_the_end(self, self._saver)
 
     @property
     def last_durable_step(self) -> int | None:
@@ -159,18 +168,122 @@ class ThreadEngine(_Forgetful):
     def wait(self) -> None:
         self._saver.wait()
 
+    def leave(self) -> None:
+        self._saver.leave()
+
     def close(self) -> None:
         self._saver.close()
 
 
-def _close(saver: Saver, process: int) -> None:
+class AgentEngine:
+    """As ThreadEngine, but memory and saving are another process's, which outlives this one.
+
+    It is started, or found, when first needed: only then it is known which rank this is.
+    """
+
+    def __init__(self, store: Store, max_memory: int | None, on_busy: str, linger: int) -> None:
+        self._store = store
+        self._max_memory = max_memory or 0
+        self._on_busy = on_busy
+        self._linger = linger
+        self._saver: Saver | None = None
+        self._is_closed = False
+
+    @property
+    def last_durable_step(self) -> int | None:
+        return None if self._saver is None else self._saver.last_durable_step
+
+    def save(self, tensors: list, step: int, **options: Any) -> PendingSave:
+        with self._started() as saver:
+            return PendingSave(saver.save(tensors, step, **options))
+
+    def wait(self) -> None:
+        with self._started() as saver:
+            saver.wait()
+
+    def newest(self) -> Snapshot | None:
+        if self._is_closed:
+            return None
+        with self._started() as saver:
+            return saver.newest()
+
+    def hold(self, key: str, content: Any) -> None:
+        with self._started() as saver:
+            saver.hold(key, content)
+
+    def held(self) -> list[str]:
+        if self._is_closed:
+            return []
+        with self._started() as saver:
+            return saver.held()
+
+    def fetch(self, key: str) -> memoryview:
+        with self._started() as saver:
+            return saver.fetch(key)
+
+    def drop(self, keys: list[str]) -> None:
+        with self._started() as saver:
+            saver.drop(keys)
+
+    def leave(self) -> None:
+        self._end(Saver.leave)
+
+    def close(self) -> None:
+        self._end(Saver.close)
+
+    def _end(self, how: Callable[[Saver], None]) -> None:
+        if self._saver is not None:
+            with self._started() as saver:
+                how(saver)
+        self._is_closed = True
+
+    @contextlib.contextmanager
+    def _started(self) -> Iterator[Saver]:
+        """The Saver; what it made up for meanwhile becomes warnings."""
+        if self._saver is None:
+            if self._is_closed:
+                raise InvalidArgument("this Checkpointer is closed; make another")
+            rank, world_size = _rank_and_world_size()
+            self._saver = Saver(
+                self._store,
+                self._max_memory,
+                self._on_busy,
+                agent=EXECUTABLE,
+                agent_linger=self._linger,
+                rank=rank,
+                world_size=world_size,
+            )
+            _leave_at_the_end(self, self._saver)
+        try:
+            yield self._saver
+        finally:
+            for warning in self._saver.take_warnings():
+                warnings.warn(f"bitsnap: {warning}", RuntimeWarning, stacklevel=5)
+
+
+def _rank_and_world_size() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _leave_at_the_end(engine: Engine, saver: Saver) -> None:
+    """When the engine goes or the interpreter exits, however it comes to that."""
+    weakref.finalize(engine, _leave, saver, os.getpid())
+
+
+def _leave(saver: Saver, process: int) -> None:
     if os.getpid() == process:  # not in a child of fork(), which has nothing to finish
-        saver.close()
+        saver.leave()
 
 
-def start_engine(name: str, store: Store, max_memory: int | None, on_busy: str) -> Engine:
+def start_engine(
+    name: str, store: Store, max_memory: int | None, on_busy: str, linger: int
+) -> Engine:
     if name == "thread":
         return ThreadEngine(store, max_memory, on_busy)
+    if name == "agent":
+        return AgentEngine(store, max_memory, on_busy, linger)
     if name == "sync":
         return SyncEngine(store)
-    raise ValueError(f"unknown engine {name!r}; use thread or sync")
+    raise ValueError(f"unknown engine {name!r}; use thread, agent or sync")
