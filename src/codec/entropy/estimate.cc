@@ -1,22 +1,19 @@
 #include "codec/entropy/estimate.h"
 
-#include <algorithm>
-#include <array>
-#include <cstdint>
 #include <cstring>
 
 #include "codec/log2.h"
 
-namespace bitsnap::rans {
+namespace bitsnap {
 namespace {
 
-constexpr size_t kRun = 64;    // consecutive bytes that are sampled together
-constexpr size_t kRuns = 256;  // at most, spread evenly over the plane
-
-using Histogram = std::array<uint32_t, 256>;
+constexpr size_t kRun = 64;  // consecutive bytes that are sampled together
+constexpr size_t kRuns = 256;
 
 // Several tables, because increments of one counter wait for each other.
-void Count(Bytes run, std::array<Histogram, 4>& tables) {
+using Tables = std::array<Counts, 4>;
+
+void Count(Bytes run, Tables& tables) {
   size_t i = 0;
   for (; i + 8 <= run.size(); i += 8) {
     uint64_t bytes;
@@ -26,15 +23,8 @@ void Count(Bytes run, std::array<Histogram, 4>& tables) {
   for (; i < run.size(); ++i) ++tables[0][std::to_integer<uint8_t>(run[i])];
 }
 
-Histogram Sample(Bytes plane) {
-  std::array<Histogram, 4> tables{};
-  if (plane.size() <= kRun * kRuns) {
-    Count(plane, tables);
-  } else {
-    const size_t stride = plane.size() / kRuns;
-    for (size_t r = 0; r < kRuns; ++r) Count(plane.subspan(r * stride, kRun), tables);
-  }
-  Histogram sum;
+Counts Sum(const Tables& tables) {
+  Counts sum;
   for (size_t s = 0; s < sum.size(); ++s) {
     sum[s] = tables[0][s] + tables[1][s] + tables[2][s] + tables[3][s];
   }
@@ -43,7 +33,21 @@ Histogram Sample(Bytes plane) {
 
 }  // namespace
 
-size_t EstimateCodedBytes(Bytes plane) {
+Counts CountSymbols(Bytes plane) {
+  Tables tables{};
+  Count(plane, tables);
+  return Sum(tables);
+}
+
+Counts SampleSymbols(Bytes plane) {
+  if (plane.size() <= kRun * kRuns) return CountSymbols(plane);
+  Tables tables{};
+  const size_t stride = plane.size() / kRuns;
+  for (size_t r = 0; r < kRuns; ++r) Count(plane.subspan(r * stride, kRun), tables);
+  return Sum(tables);
+}
+
+size_t EstimateCodedBytes(const Counts& sample, size_t symbols) {
   constexpr size_t kStateBytes = 32 * 4;  // rANS states at the end of the stream
   constexpr size_t kTableBytesPerSymbol = 2;
   // A sample looks less random than what it is drawn from, by about half a nat a distinct symbol
@@ -53,7 +57,7 @@ size_t EstimateCodedBytes(Bytes plane) {
   uint64_t bits = 0;
   uint32_t sampled = 0;
   size_t distinct = 0;
-  for (uint32_t count : Sample(plane)) {
+  for (uint32_t count : sample) {
     if (count == 0) continue;
     bits -= count * Log2(count);  // wraps; made good below
     sampled += count;
@@ -61,8 +65,8 @@ size_t EstimateCodedBytes(Bytes plane) {
   }
   bits += sampled * Log2(sampled) + kBias * (distinct - 1);
   const uint64_t bits_per_symbol = bits / sampled;
-  const size_t payload = plane.size() * bits_per_symbol >> (kLog2Fraction + 3);
+  const size_t payload = symbols * bits_per_symbol >> (kLog2Fraction + 3);
   return payload + kStateBytes + kTableBytesPerSymbol * distinct;
 }
 
-}  // namespace bitsnap::rans
+}  // namespace bitsnap

@@ -4,13 +4,14 @@
 #include <cstring>
 #include <optional>
 
-#include "codec/entropy/estimate.h"
+#include "codec/entropy/even.h"
+#include "codec/entropy/huffman.h"
 #include "codec/entropy/rans.h"
 
 namespace bitsnap {
 namespace {
 
-// Bytes before a plane's content: its kind, and the length of a rANS stream.
+// Bytes before a plane's content: its kind, and the length of a stream.
 constexpr size_t kKindBytes = 1;
 constexpr size_t kLengthBytes = sizeof(uint32_t);
 
@@ -18,36 +19,100 @@ bool IsConstant(Bytes plane) {
   return std::memcmp(plane.data(), plane.data() + 1, plane.size() - 1) == 0;
 }
 
+// Whether a plane can be stored so at all, whatever its size.
+bool Suits(PlaneKind kind, Bytes plane) {
+  if (kind == PlaneKind::kConstant) return IsConstant(plane);
+  return kind != PlaneKind::kEven || even::IsEven(plane);
+}
+
+bool HasOneSymbol(const Counts& counts) {
+  return std::ranges::count_if(counts, [](uint32_t count) { return count > 0; }) == 1;
+}
+
+bool HasEvenSymbolsOnly(const Counts& counts) {
+  uint32_t odd = 0;
+  for (size_t s = 1; s < counts.size(); s += 2) odd += counts[s];
+  return odd == 0;
+}
+
 }  // namespace
+
+PlanePlan PlanPlane(const Counts& sample, size_t bytes) {
+  if (HasOneSymbol(sample)) return {PlaneKind::kConstant, kKindBytes + 1};
+  if (bytes < rans::kMinSymbols) return {PlaneKind::kRaw, kKindBytes + bytes};
+  // A gain of a few bytes in a thousand is not worth the time.
+  const size_t coded = kLengthBytes + EstimateCodedBytes(sample, bytes);
+  const bool even = HasEvenSymbolsOnly(sample);
+  const size_t plain = even ? even::PackedBytes(bytes) : bytes;
+  if (coded >= plain - plain / 64)
+    return {even ? PlaneKind::kEven : PlaneKind::kRaw, kKindBytes + plain};
+  return {PlaneKind::kHuffman, kKindBytes + coded};
+}
 
 PlanePlan PlanPlane(Bytes plane) {
   if (IsConstant(plane)) return {PlaneKind::kConstant, kKindBytes + 1};
-  const PlanePlan raw{PlaneKind::kRaw, kKindBytes + plane.size()};
-  if (plane.size() < rans::kMinSymbols) return raw;
-  // A gain of a few bytes in a thousand is not worth the time.
-  const size_t coded = kLengthBytes + rans::EstimateCodedBytes(plane);
-  if (coded >= plane.size() - plane.size() / 64) return raw;
-  return {PlaneKind::kRans, kKindBytes + coded};
+  const PlanePlan plan = PlanPlane(SampleSymbols(plane), plane.size());
+  return Suits(plan.kind, plane) ? plan : PlanPlane(CountSymbols(plane), plane.size());
 }
 
-size_t PlaneBound(size_t bytes) { return kKindBytes + kLengthBytes + rans::EncodeBound(bytes); }
+size_t PlaneBound(size_t bytes) {
+  return kKindBytes + kLengthBytes +
+         std::max(rans::EncodeBound(bytes), huffman::EncodeBound(bytes));
+}
 
 void PlaneWriter::Write(PlaneKind kind, Bytes plane) {
-  if (kind == PlaneKind::kRans && WriteRans(plane)) return;
-  Byte(kind == PlaneKind::kConstant ? kind : PlaneKind::kRaw);
-  const Bytes content = kind == PlaneKind::kConstant ? plane.first(1) : plane;
-  std::ranges::copy(content, out_.begin() + size_);
-  size_ += content.size();
+  if (!Suits(kind, plane)) kind = PlanPlane(plane).kind;
+  switch (kind) {
+    case PlaneKind::kConstant:
+      Add(kind, 1)[0] = plane[0];
+      return;
+    case PlaneKind::kEven:
+      even::Pack(plane, Add(kind, even::PackedBytes(plane.size())).data());
+      return;
+    case PlaneKind::kHuffman:
+      if (WriteHuffman(plane)) return;
+      break;
+    case PlaneKind::kRans:
+      if (WriteRans(plane)) return;
+      break;
+    case PlaneKind::kRaw:
+      break;
+  }
+  std::ranges::copy(plane, AddRaw(plane.size()).begin());
+}
+
+MutableBytes PlaneWriter::AddRaw(size_t bytes) { return Add(PlaneKind::kRaw, bytes); }
+
+MutableBytes PlaneWriter::Add(PlaneKind kind, size_t bytes) {
+  out_[size_] = static_cast<std::byte>(kind);
+  size_ += kKindBytes + bytes;
+  return out_.subspan(size_ - bytes, bytes);
+}
+
+bool PlaneWriter::WriteHuffman(Bytes plane) {
+  Counts counts = SampleSymbols(plane);
+  const size_t rans = EstimateCodedBytes(counts, plane.size());
+  huffman::CountUnseen(plane, counts);
+  const auto code = huffman::BuildCode(counts);
+  if (!code || huffman::EstimateCodedBytes(*code, counts, plane.size()) > rans + rans / 24) {
+    return WriteRans(plane);
+  }
+  return AddStream(PlaneKind::kHuffman, huffman::Encode(*code, plane, StreamRoom()), plane);
 }
 
 bool PlaneWriter::WriteRans(Bytes plane) {
-  const MutableBytes stream = out_.subspan(size_ + kKindBytes + kLengthBytes);
-  const std::optional<size_t> bytes = rans::Encode(plane, stream);
-  if (!bytes) return false;
-  Byte(PlaneKind::kRans);
-  const auto length = static_cast<uint32_t>(*bytes);
-  std::memcpy(&out_[size_], &length, kLengthBytes);
-  size_ += kLengthBytes + *bytes;
+  const std::optional<size_t> bytes = rans::Encode(plane, StreamRoom());
+  return bytes && AddStream(PlaneKind::kRans, *bytes, plane);
+}
+
+MutableBytes PlaneWriter::StreamRoom() const {
+  return out_.subspan(size_ + kKindBytes + kLengthBytes);
+}
+
+bool PlaneWriter::AddStream(PlaneKind kind, size_t bytes, Bytes plane) {
+  if (bytes >= plane.size()) return false;
+  const auto length = static_cast<uint32_t>(bytes);
+  std::memcpy(Add(kind, kLengthBytes + bytes).data(), &length, kLengthBytes);
   return true;
 }
 
@@ -61,10 +126,17 @@ const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer, MutableBytes
     case PlaneKind::kConstant:
       std::ranges::fill(buffer, static_cast<std::byte>(reader.Int<uint8_t>()));
       return buffer.data();
-    case PlaneKind::kRans: {
+    case PlaneKind::kEven: {
+      const Bytes packed = reader.Raw(even::PackedBytes(buffer.size()));
+      return reader.ok() && even::Unpack(packed, buffer) ? buffer.data() : nullptr;
+    }
+    case PlaneKind::kRans:
+    case PlaneKind::kHuffman: {
       const Bytes stream = reader.Raw(reader.Int<uint32_t>());
       if (stream.size() >= buffer.size()) return nullptr;  // would have been stored raw
-      return rans::Decode(stream, buffer, work) ? buffer.data() : nullptr;
+      const bool decoded = kind == PlaneKind::kRans ? rans::Decode(stream, buffer, work)
+                                                    : huffman::Decode(stream, buffer);
+      return decoded ? buffer.data() : nullptr;
     }
   }
   return nullptr;

@@ -1,21 +1,24 @@
-// One plane: a run of bytes stored as it is, as one constant, or by rANS, whichever is smallest.
-//
-// In a payload: the kind (u8), then for kRaw the bytes, for kConstant the one byte, for kRans the
-// stream's length (u32) and the stream.
+// One plane: a run of bytes stored as it is, as one constant, by rANS, by a Huffman code, or less
+// its lowest bits. planes/spec.md says how.
 #pragma once
 
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "codec/entropy/estimate.h"
 
 namespace bitsnap {
 
-enum class PlaneKind : uint8_t { kRaw = 0, kConstant = 1, kRans = 2 };
+enum class PlaneKind : uint8_t { kRaw = 0, kConstant = 1, kRans = 2, kHuffman = 3, kEven = 4 };
 
 struct PlanePlan {
   PlaneKind kind;
-  size_t bytes;  // estimated for kRans, otherwise exact; with its header
+  size_t bytes;  // estimated for kHuffman, otherwise exact; with its header
 };
+
+// What suits a plane of `bytes` bytes of which `sample` is a sample: any kind but kRans.
+// Requires: some count is not 0.
+PlanePlan PlanPlane(const Counts& sample, size_t bytes);
 
 // Requires: at least one byte.
 PlanePlan PlanPlane(Bytes plane);
@@ -28,14 +31,24 @@ class PlaneWriter {
  public:
   explicit PlaneWriter(MutableBytes out) : out_(out) {}
 
-  // As planned; raw where rANS does not make the plane smaller.
+  // In the kind that is asked for, with these exceptions: a plane that turns out not to be constant
+  // or even is planned anew; kHuffman falls back to kRans where that is much smaller; what does not
+  // get smaller is stored raw.
   void Write(PlaneKind kind, Bytes plane);
+
+  // Appends a raw plane; the caller puts its bytes where the result says.
+  MutableBytes AddRaw(size_t bytes);
 
   size_t size() const { return size_; }
 
  private:
-  void Byte(PlaneKind kind) { out_[size_++] = static_cast<std::byte>(kind); }
+  MutableBytes Add(PlaneKind kind, size_t bytes);
+  // False, and nothing is written, when that would not be smaller than the plane.
+  bool WriteHuffman(Bytes plane);
   bool WriteRans(Bytes plane);
+  // Where a stream is written before AddStream puts its kind and length in front.
+  MutableBytes StreamRoom() const;
+  bool AddStream(PlaneKind kind, size_t bytes, Bytes plane);
 
   MutableBytes out_;
   size_t size_ = 0;

@@ -13,6 +13,38 @@ namespace {
 // Slots of the scratch.
 constexpr size_t kPlanesSlot = 0;
 constexpr size_t kStreamSlot = 1;
+constexpr size_t kSampleSlot = 2;
+
+using Plans = std::array<PlanePlan, planes::kMaxWordBytes>;
+
+// Enough to tell what is noise from what is not.
+constexpr size_t kSampledWords = 4096;
+constexpr size_t kSampledRuns = 64;  // of consecutive words, spread evenly
+
+// For words sampled from a block, and their planes.
+size_t SampleBytes(size_t word) { return 2 * kSampledWords * word; }
+
+// Plans all planes from a sample of the words, before any is made.
+Plans PlanPlanes(size_t word, bool rotate, Bytes raw, MutableBytes room) {
+  const size_t words = raw.size() / word;
+  Bytes sample = raw;
+  if (words > kSampledWords) {
+    const MutableBytes taken = room.first(kSampledWords * word);
+    const size_t run = kSampledWords / kSampledRuns * word;
+    for (size_t r = 0; r < kSampledRuns; ++r) {
+      std::memcpy(&taken[r * run], &raw[r * (words / kSampledRuns) * word], run);
+    }
+    sample = taken;
+  }
+  const size_t sampled = sample.size() / word;
+  const MutableBytes buffer = room.last(kSampledWords * word);
+  planes::MutablePlanePointers planes{};
+  for (size_t k = 0; k < word; ++k) planes[k] = &buffer[k * sampled];
+  planes::Split(word, rotate, sample, planes);
+  Plans plans;
+  for (size_t k = 0; k < word; ++k) plans[k] = PlanPlane(CountSymbols({planes[k], sampled}), words);
+  return plans;
+}
 
 bool IsRotated(DType dtype) {
   switch (dtype) {
@@ -44,20 +76,23 @@ class Planes final : public Codec {
                                MutableBytes out, Scratch& scratch) const override {
     const size_t word = WordBytes(context.dtype);
     const size_t words = raw.size() / word;
-    const MutableBytes planes = scratch.Get(kPlanesSlot, raw.size());
-    planes::Split(word, IsRotated(context.dtype), raw, planes);
-
-    std::array<PlaneKind, planes::kMaxWordBytes> kinds;
+    const bool rotate = IsRotated(context.dtype);
+    const auto plans = PlanPlanes(word, rotate, raw, scratch.Get(kSampleSlot, SampleBytes(word)));
     size_t estimate = 0;
-    for (size_t k = 0; k < word; ++k) {
-      const PlanePlan plan = PlanPlane(planes.subspan(k * words, words));
-      kinds[k] = plan.kind;
-      estimate += plan.bytes;
-    }
+    for (size_t k = 0; k < word; ++k) estimate += plans[k].bytes;
     if (estimate >= limit) return std::nullopt;
 
+    // Raw planes before the first other one go where they belong at once.
+    const MutableBytes buffer = scratch.Get(kPlanesSlot, raw.size());
     PlaneWriter writer(out);
-    for (size_t k = 0; k < word; ++k) writer.Write(kinds[k], planes.subspan(k * words, words));
+    planes::MutablePlanePointers planes{};
+    size_t direct = 0;
+    for (; direct < word && plans[direct].kind == PlaneKind::kRaw; ++direct) {
+      planes[direct] = writer.AddRaw(words).data();
+    }
+    for (size_t k = direct; k < word; ++k) planes[k] = &buffer[k * words];
+    planes::Split(word, rotate, raw, planes);
+    for (size_t k = direct; k < word; ++k) writer.Write(plans[k].kind, {planes[k], words});
     if (writer.size() >= limit) return std::nullopt;
     return writer.size();
   }

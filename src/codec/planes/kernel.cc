@@ -26,9 +26,9 @@ HWY_INLINE auto Widen(D d, V bytes) {
 // Stores the planes of `kBytes` vectors of words of `kBytes` bytes: the lower halves of all words
 // make vectors of half as wide words, and so do the upper halves.
 template <size_t kBytes, class V>
-HWY_INLINE void StorePlanes(const V* v, uint8_t* planes, size_t words) {
+HWY_INLINE void StorePlanes(const V* v, std::byte* const* planes, size_t at) {
   if constexpr (kBytes == 1) {
-    hn::StoreU(v[0], hn::DFromV<V>(), planes);
+    hn::StoreU(v[0], hn::DFromV<V>(), reinterpret_cast<uint8_t*>(planes[0]) + at);
   } else {
     constexpr size_t kHalf = kBytes / 2;
     const hn::RepartitionToNarrow<hn::DFromV<V>> d;
@@ -39,42 +39,40 @@ HWY_INLINE void StorePlanes(const V* v, uint8_t* planes, size_t words) {
       lower[i] = hn::ConcatEven(d, second, first);
       upper[i] = hn::ConcatOdd(d, second, first);
     }
-    StorePlanes<kHalf>(lower, planes, words);
-    StorePlanes<kHalf>(upper, planes + kHalf * words, words);
+    StorePlanes<kHalf>(lower, planes, at);
+    StorePlanes<kHalf>(upper, planes + kHalf, at);
   }
 }
 
-// Words [i, i + N * sizeof(T)) of `raw` to planes that are `words` apart, for vectors of N words.
+// Splits the words from word `at` on, N * sizeof(T) of them for vectors of N words.
 template <class T, bool kRotate>
-HWY_INLINE void SplitVectors(const std::byte* raw, uint8_t* planes, size_t words) {
+HWY_INLINE void SplitVectors(Bytes raw, const MutablePlanePointers& planes, size_t at) {
   const hn::ScalableTag<T> d;
   hn::VFromD<decltype(d)> v[sizeof(T)];
   for (size_t i = 0; i < sizeof(T); ++i) {
-    v[i] = hn::LoadU(d, reinterpret_cast<const T*>(raw) + i * hn::Lanes(d));
+    v[i] = hn::LoadU(d, reinterpret_cast<const T*>(raw.data()) + at + i * hn::Lanes(d));
     if constexpr (kRotate) {
       v[i] = hn::Or(hn::Add(v[i], v[i]), hn::ShiftRight<8 * sizeof(T) - 1>(v[i]));
     }
   }
-  StorePlanes<sizeof(T)>(v, planes, words);
+  StorePlanes<sizeof(T)>(v, planes.data(), at);
 }
 #endif
 
 template <class T, bool kRotate>
-void SplitWords(Bytes raw, MutableBytes out) {
-  auto* planes = reinterpret_cast<uint8_t*>(out.data());
+void SplitWords(Bytes raw, const MutablePlanePointers& planes) {
   const size_t words = raw.size() / sizeof(T);
   size_t i = 0;
 #if HWY_TARGET != HWY_SCALAR
   constexpr size_t kStep = hn::MaxLanes(hn::ScalableTag<uint8_t>());
-  for (; i + kStep <= words; i += kStep)
-    SplitVectors<T, kRotate>(&raw[i * sizeof(T)], planes + i, words);
+  for (; i + kStep <= words; i += kStep) SplitVectors<T, kRotate>(raw, planes, i);
 #endif
   for (; i < words; ++i) {
     T word;
     std::memcpy(&word, &raw[i * sizeof(T)], sizeof(word));
     if constexpr (kRotate) word = std::rotl(word, 1);
     for (size_t k = 0; k < sizeof(T); ++k) {
-      planes[k * words + i] = static_cast<uint8_t>(word >> (8 * k));
+      planes[k][i] = static_cast<std::byte>(word >> (8 * k));
     }
   }
 }
@@ -113,7 +111,7 @@ void MergeWords(const PlanePointers& planes, MutableBytes out) {
 }
 
 template <class T>
-void SplitIf(bool rotate, Bytes raw, MutableBytes planes) {
+void SplitIf(bool rotate, Bytes raw, const MutablePlanePointers& planes) {
   rotate ? SplitWords<T, true>(raw, planes) : SplitWords<T, false>(raw, planes);
 }
 
@@ -122,7 +120,7 @@ void MergeIf(bool rotated, const PlanePointers& planes, MutableBytes out) {
   rotated ? MergeWords<T, true>(planes, out) : MergeWords<T, false>(planes, out);
 }
 
-void SplitAny(size_t word_bytes, bool rotate, Bytes raw, MutableBytes planes) {
+void SplitAny(size_t word_bytes, bool rotate, Bytes raw, const MutablePlanePointers& planes) {
   if (word_bytes == 2) return SplitIf<uint16_t>(rotate, raw, planes);
   if (word_bytes == 4) return SplitIf<uint32_t>(rotate, raw, planes);
   SplitIf<uint64_t>(rotate, raw, planes);
@@ -143,9 +141,9 @@ namespace bitsnap::planes {
 HWY_EXPORT(SplitAny);
 HWY_EXPORT(MergeAny);
 
-void Split(size_t word_bytes, bool rotate, Bytes raw, MutableBytes planes) {
+void Split(size_t word_bytes, bool rotate, Bytes raw, const MutablePlanePointers& planes) {
   if (word_bytes == 1) {
-    std::memcpy(planes.data(), raw.data(), raw.size());
+    std::memcpy(planes[0], raw.data(), raw.size());
   } else {
     HWY_DYNAMIC_DISPATCH(SplitAny)(word_bytes, rotate, raw, planes);
   }

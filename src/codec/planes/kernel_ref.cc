@@ -3,13 +3,13 @@
 namespace bitsnap::planes {
 
 // Bit b of a word goes to bit b + 1 of the rotated word, the highest to bit 0.
-void SplitRef(size_t word_bytes, bool rotate, Bytes raw, MutableBytes planes) {
+void SplitRef(size_t word_bytes, bool rotate, Bytes raw, const MutablePlanePointers& planes) {
   const size_t words = raw.size() / word_bytes;
   for (size_t i = 0; i < words; ++i) {
     const Bytes word = raw.subspan(i * word_bytes, word_bytes);
     for (size_t k = 0; k < word_bytes; ++k) {
       const std::byte below = word[(k + word_bytes - 1) % word_bytes];
-      planes[k * words + i] = rotate ? word[k] << 1 | below >> 7 : word[k];
+      planes[k][i] = rotate ? word[k] << 1 | below >> 7 : word[k];
     }
   }
 }

@@ -5,7 +5,7 @@
 
 namespace bitsnap::planes {
 
-void SplitRef(size_t word_bytes, bool rotate, Bytes raw, MutableBytes planes);
+void SplitRef(size_t word_bytes, bool rotate, Bytes raw, const MutablePlanePointers& planes);
 void MergeRef(size_t word_bytes, bool rotated, const PlanePointers& planes, MutableBytes out);
 
 }  // namespace bitsnap::planes

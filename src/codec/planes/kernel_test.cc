@@ -17,6 +17,13 @@ using Buffer = std::vector<std::byte>;
 
 constexpr std::byte kGuard{0xa5};
 
+// Planes one after the other.
+MutablePlanePointers PlanesOf(MutableBytes bytes, size_t words) {
+  MutablePlanePointers planes{};
+  for (size_t k = 0; k * words < bytes.size(); ++k) planes[k] = &bytes[k * words];
+  return planes;
+}
+
 // Runs the kernels of one target against the reference. The inputs end where their allocations
 // end, so that the address sanitizer sees reads past them.
 void Check(size_t word, bool rotate, size_t words, std::mt19937& random) {
@@ -28,9 +35,9 @@ void Check(size_t word, bool rotate, size_t words, std::mt19937& random) {
   const Bytes input = Bytes(raw).subspan(misalign);
 
   Buffer want(bytes);
-  SplitRef(word, rotate, input, want);
+  SplitRef(word, rotate, input, PlanesOf(want, words));
   Buffer got(misalign + bytes + 1, kGuard);
-  Split(word, rotate, input, MutableBytes(got).subspan(misalign, bytes));
+  Split(word, rotate, input, PlanesOf(MutableBytes(got).subspan(misalign, bytes), words));
   EXPECT_TRUE(std::equal(want.begin(), want.end(), got.begin() + misalign));
   EXPECT_EQ(got.back(), kGuard) << "wrote past the planes";
 
@@ -70,7 +77,7 @@ TEST(PlanesReference, RotatesTheExponentIntoTheTopByte) {
   // The bf16 values 1.0 = 0x3f80 and -2.0 = 0xc000 become 0x7f00 and 0x8001.
   const Buffer raw = {std::byte{0x80}, std::byte{0x3f}, std::byte{0x00}, std::byte{0xc0}};
   Buffer planes(4);
-  SplitRef(2, true, raw, planes);
+  SplitRef(2, true, raw, PlanesOf(planes, 2));
   const Buffer want = {std::byte{0x00}, std::byte{0x01}, std::byte{0x7f}, std::byte{0x80}};
   EXPECT_EQ(planes, want);
 }
