@@ -40,13 +40,12 @@ bool HasEvenSymbolsOnly(const Counts& counts) {
 PlanePlan PlanPlane(const Counts& sample, size_t bytes) {
   if (HasOneSymbol(sample)) return {PlaneKind::kConstant, kKindBytes + 1};
   if (bytes < rans::kMinSymbols) return {PlaneKind::kRaw, kKindBytes + bytes};
+  PlanePlan plan{PlaneKind::kRaw, kKindBytes + bytes};
+  if (HasEvenSymbolsOnly(sample)) plan = {PlaneKind::kEven, kKindBytes + even::PackedBytes(bytes)};
   // A gain of a few bytes in a thousand is not worth the time.
-  const size_t coded = kLengthBytes + EstimateCodedBytes(sample, bytes);
-  const bool even = HasEvenSymbolsOnly(sample);
-  const size_t plain = even ? even::PackedBytes(bytes) : bytes;
-  if (coded >= plain - plain / 64)
-    return {even ? PlaneKind::kEven : PlaneKind::kRaw, kKindBytes + plain};
-  return {PlaneKind::kHuffman, kKindBytes + coded};
+  const size_t coded = kKindBytes + kLengthBytes + EstimateCodedBytes(sample, bytes);
+  if (coded < plan.bytes - plan.bytes / 64) plan = {PlaneKind::kHuffman, coded};
+  return plan;
 }
 
 PlanePlan PlanPlane(Bytes plane) {
