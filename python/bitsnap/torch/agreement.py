@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 
 import bitsnap
 from bitsnap import PassedOver, RankOfStep, Snapshot, Store
 from bitsnap.torch.engines import Engine
+from bitsnap.torch.parts import Content, in_memory, on_disk
 from bitsnap.torch.places import Places
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.replica_key import ReplicaKey, parse_keys, usable
@@ -34,13 +36,14 @@ class Agreement:
         self, ranks: Ranks, places: Places, store: Store, engine: Engine, from_rank: int | None
     ) -> None:
         self.passed_over: list[PassedOver] = []
-        self.source: Source | None = None  # of what was restored
+        self.restored_from: str | None = None  # the kind of its source
         self._ranks = ranks
         self._places = places
         self._store = store
         self._engine = engine
         self._from_rank = from_rank
         self._failed: list[tuple[Save, Source]] = []
+        self._taken: set[tuple[Save, int]] = set()  # from partners, into this rank's directory
 
     def restore_newest(self, use: Use) -> int | None:
         """Calls `use` with the newest step that all ranks can read, and returns its number.
@@ -77,7 +80,7 @@ class Agreement:
 
     def _try(self, step: int, use: Use) -> bitsnap.BitSnapError | None:
         """Why the ranks cannot use the step; None when all have used it."""
-        self._failed, failure = [], None
+        self._failed, self._taken, failure = [], set(), None
         while True:
             supplies = self._ranks.gather(self._supply(step))
             try:
@@ -86,9 +89,14 @@ class Agreement:
                 return failure or error
             latest = self._use(step, plan, use)
             if latest is None:
-                self.source = plan.sources[self._ranks.rank]
+                self.restored_from = self._kind_of(plan)
                 return None
             failure = failure or latest  # and once more: another source may have it
+
+    def _kind_of(self, plan: Plan) -> str:
+        """"partner" also for what a partner sent before the step was tried once more."""
+        source = plan.sources[self._ranks.rank]
+        return "partner" if (plan.save, source.saved_rank) in self._taken else source.kind
 
     def _supply(self, step: int) -> Supply:
         supply = Supply(self._from_rank, failed=self._failed)
@@ -120,7 +128,7 @@ class Agreement:
         supply.disk.setdefault(Save(id.world_size, file.save_id), []).append(id.rank)
 
     def _held(self) -> list[ReplicaKey]:
-        return usable(self._engine.held()) if self._ranks.world_size > 1 else []
+        return usable(parse_keys(self._engine.held()))
 
     def _use(self, step: int, plan: Plan, use: Use) -> bitsnap.BitSnapError | None:
         """Why some rank cannot read it; None when all have used it."""
@@ -166,10 +174,14 @@ class Agreement:
         for taker, source in _transfers(plan, self._places).items():
             id = RankOfStep(step, source.saved_rank, plan.save.world_size)
             try:
-                if source.supplier == self._ranks.rank:
+                if taker == source.supplier == self._ranks.rank:
+                    self._take_own(id, plan.save)
+                elif source.supplier == self._ranks.rank:
                     self._send(id, plan.save, taker)
-                if taker == self._ranks.rank:
+                elif taker == self._ranks.rank:
                     self._take(id, plan.save, source.supplier)
+                if taker == self._ranks.rank:
+                    self._taken.add((plan.save, id.rank))
             except bitsnap.BitSnapError as error:
                 failure = error
         self._ranks.gather(None)  # who shares a directory with a taker opens its file now
@@ -178,26 +190,33 @@ class Agreement:
 
     def _send(self, id: RankOfStep, save: Save, taker: int) -> None:
         """The rank file and its base's; two sizes go first, zeros when it cannot be read."""
-        contents = [_NOTHING, _NOTHING]
-        try:
-            found = self._contents(id, save)
-            contents[: len(found)] = found
-        except (bitsnap.BitSnapError, OSError) as error:
-            message = f"bitsnap could not send step {id.step} of rank {id.rank}: {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
-        sizes = np.array([len(content) for content in contents], np.int64)
-        for content in (sizes.view(np.uint8), *contents):
-            self._ranks.send(content, taker)
+        contents = [in_memory(b"")] * 2
+        with ExitStack() as until_sent:
+            try:
+                found = self._contents(id, save, until_sent)
+                contents[: len(found)] = found
+            except (bitsnap.BitSnapError, OSError) as error:
+                message = f"bitsnap could not send step {id.step} of rank {id.rank}: {error}"
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+            sizes = np.array([content.size for content in contents], np.int64).view(np.uint8)
+            for content in (in_memory(sizes), *contents):
+                self._ranks.send(content, taker)
 
-    def _contents(self, id: RankOfStep, save: Save) -> list[np.ndarray]:
-        """From memory where it is held there, else from disk, mapped."""
-        for key in self._held():
-            if key.id == id and key.save_id == save.save_id:
-                bases = [other for other in parse_keys(self._engine.held()) if other.is_base_of(key)]
-                keys = [key, *bases[:1]]
-                return [np.frombuffer(self._engine.fetch(each.text), np.uint8) for each in keys]
+    def _contents(self, id: RankOfStep, save: Save, until: ExitStack) -> list[Content]:
+        """From memory where it is held there, else from disk."""
+        held = parse_keys(self._engine.held())
+        for key in usable(held):
+            if (key.id, key.save_id) == (id, save.save_id):
+                bases = [other for other in held if other.is_base_of(key)]
+                return [in_memory(self._engine.fetch(k.text)) for k in (key, *bases[:1])]
         files = self._store.files_of(id.step, id.rank, id.world_size)
-        return [np.memmap(file.path, np.uint8, "r") for file in files]
+        return [on_disk(file.path, file.bytes, until) for file in files]
+
+    def _take_own(self, id: RankOfStep, save: Save) -> None:
+        """What this machine holds for another may be what this rank asks for."""
+        with ExitStack() as until_adopted:
+            contents = self._contents(id, save, until_adopted)
+            self._store.adopt(*(np.concatenate(list(each.parts())) for each in contents))
 
     def _take(self, id: RankOfStep, save: Save, supplier: int) -> None:
         sizes = self._ranks.receive(16, supplier).view(np.int64)
@@ -208,9 +227,6 @@ class Agreement:
         if (copy.id, copy.save_id) != (id, save.save_id):
             raise bitsnap.Corrupt(f"rank {supplier} sent another file than step {id.step}")
         self._store.adopt(content, base if len(base) else None)
-
-
-_NOTHING = np.empty(0, np.uint8)
 
 
 def _transfers(plan: Plan, places: Places) -> dict[int, Source]:

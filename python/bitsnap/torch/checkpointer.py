@@ -15,6 +15,7 @@ from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizers import Optimizers, OptimizerState, adam_eps, optimizer_states
 from bitsnap.torch.places import Places, find_places
 from bitsnap.torch.ranks import Ranks
+from bitsnap.torch.replicas import Replicator
 from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
 
 
@@ -38,6 +39,7 @@ class Checkpointer:
         on_busy: str = "wait",
         *,
         agent_linger: int = 900,
+        replicas: int = 0,
         keep_last: int | None = None,
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
@@ -51,6 +53,10 @@ class Checkpointer:
         within `agent_linger` seconds (docs/engine.md). Copies take at most `max_memory` bytes; None
         means twice the largest state saved so far. When earlier saves have not left enough,
         `on_busy` says what to do: "wait", "skip" the save, or "error" (raises Busy).
+
+        With the engine "agent" and several ranks, each save is copied, once it is durable, to the
+        memory of the agents of `replicas` other machines, from where restore() brings it back when
+        a machine's disk is lost.
 
         Each durable save then removes the steps that neither `keep_last` (how many of the newest)
         nor `keep_every` (multiples of it) keeps, and drops the optimizer state of steps more than
@@ -76,6 +82,10 @@ class Checkpointer:
         }
         if any(rule is not None for rule in self._retention.values()):
             self.store.prune(**self._retention, dry_run=True)  # raises where it makes no sense
+        if replicas and engine != "agent":
+            raise ValueError('replicas are held by agents: pass engine="agent"')
+        self._replicas = replicas
+        self._replicator: tuple[Any, Replicator] | None = None
         self._engine = start_engine(engine, self.store, max_memory, on_busy, agent_linger)
 
     @property
@@ -88,13 +98,16 @@ class Checkpointer:
 
         Ctrl-C ends the waiting; the saves go on.
         """
+        self._warn_of_replicas()
         self._engine.wait()
 
     def close(self) -> None:
-        """Waits likewise and gives back thread and memory. Restoring is still possible.
+        """Waits likewise, also for replicas, and gives back threads and memory.
 
         The agent forgets this run; without close() it keeps the newest state for a restart.
+        Restoring is still possible.
         """
+        self._finish_replicas()
         self._engine.close()
 
     def __enter__(self) -> Checkpointer:
@@ -104,6 +117,7 @@ class Checkpointer:
         if failure is None:
             self.close()
         else:
+            self._finish_replicas()
             self._engine.leave()
 
     def save(
@@ -122,13 +136,32 @@ class Checkpointer:
         `extra` may hold tensors, numpy arrays, numbers, strings, bytes, None, objects with
         state_dict() and load_state_dict(), and dicts, lists, tuples and sets of them.
         """
+        self._warn_of_replicas()
         ranks = Ranks()
         if ranks.world_size > 1 and self._on_busy == "skip":
             raise ValueError('on_busy="skip" is for one rank: each would skip other steps')
+        save_id = ranks.new_save_id()
+        save = None
+        try:
+            save = self._save(ranks, save_id, step, model, optimizer, extra, overwrite)
+        finally:
+            self._replicate(ranks, save_id, save)
+        return save
+
+    def _save(
+        self,
+        ranks: Ranks,
+        save_id: int,
+        step: int,
+        model: Model | None,
+        optimizer: Optimizers | None,
+        extra: Any,
+        overwrite: bool,
+    ) -> PendingSave:
         options = {
             "rank": ranks.rank,
             "world_size": ranks.world_size,
-            "save_id": ranks.new_save_id(),
+            "save_id": save_id,
             "profile": self._profile,
             "threads": self._threads,
             **self._retention,
@@ -149,6 +182,24 @@ class Checkpointer:
             if overwrite or not self._is_useless(step):
                 raise
         return self._engine.save(outgoing.tensors, step, overwrite=True, **options)
+
+    def _replicate(self, ranks: Ranks, save_id: int, save: PendingSave | None) -> None:
+        if not self._replicas or ranks.world_size == 1:
+            return
+        if self._replicator is None or self._replicator[0] is not ranks.world:
+            places = self._places_of(ranks)
+            replicator = Replicator(ranks, places, self.store, self._engine, self._replicas)
+            self._replicator = (ranks.world, replicator)
+        self._replicator[1].add(save_id, save)
+
+    def _finish_replicas(self) -> None:
+        if self._replicator is not None:
+            self._replicator[1].close()
+            self._warn_of_replicas()
+
+    def _warn_of_replicas(self) -> None:
+        for message in self._replicator[1].take_warnings() if self._replicator else []:
+            warnings.warn(f"bitsnap: {message}", RuntimeWarning, stacklevel=3)
 
     def _is_useless(self, step: int) -> bool:
         """Whether nobody can restore what the store holds of this step."""
@@ -205,7 +256,7 @@ class Checkpointer:
             for passed in self.passed_over:
                 message = f"bitsnap passed over step {passed.step}: {passed.error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
-        self.restored_from = agreement.source.kind if agreement.source else None
+        self.restored_from = agreement.restored_from
         return step
 
     def _places_of(self, ranks: Ranks) -> Places:

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-# Bytes that go over the network at a time.
-CHUNK = 16 << 20
-
+from bitsnap.torch.parts import PART, Content
 
 class Ranks:
     """The processes of the default group, or this one alone.
@@ -48,18 +46,25 @@ class Ranks:
             dist.all_gather_object(gathered, value, group=self._group)
         return gathered
 
-    def send(self, content: np.ndarray, to: int) -> None:
-        """Sends bytes, a part at a time; the other calls receive() meanwhile."""
-        for first in range(0, len(content), CHUNK):
-            part = content[first : first + CHUNK].copy()
+    def send(self, content: Content, to: int) -> None:
+        """Sends bytes to a rank that receives as many."""
+        for part in content.parts():
             dist.send(torch.from_numpy(part), to, group=self._group)
 
     def receive(self, size: int, source: int) -> np.ndarray:
-        content = np.empty(size, np.uint8)
-        for first in range(0, size, CHUNK):
-            part = torch.from_numpy(content[first : first + CHUNK])
-            dist.recv(part, source, group=self._group)
+        content, requests = self.start_receiving(size, source)
+        for request in requests:
+            request.wait()
         return content
+
+    def start_receiving(self, size: int, source: int) -> tuple[np.ndarray, list[dist.Work]]:
+        """What will be in the array when all requests are through."""
+        content = np.empty(size, np.uint8)
+        requests = []
+        for first in range(0, size, PART):
+            part = torch.from_numpy(content[first : first + PART])
+            requests.append(dist.irecv(part, source, group=self._group))
+        return content, requests
 
 
 # The default group, and the one of all its ranks that can send objects and CPU tensors.

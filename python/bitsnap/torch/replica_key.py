@@ -49,7 +49,6 @@ def parse_keys(texts: Iterable[str]) -> list[ReplicaKey]:
     return keys
 
 
-def usable(texts: Iterable[str]) -> list[ReplicaKey]:
-    """Those whose base is held, too."""
-    keys = parse_keys(texts)
+def usable(keys: list[ReplicaKey]) -> list[ReplicaKey]:
+    """Those whose base is there, too."""
     return [key for key in keys if not key.base_hash or any(k.is_base_of(key) for k in keys)]

@@ -133,9 +133,12 @@ class _Candidate:
         wanted = self._wanted[rank]
         if set(self._places.sharers(rank)) & set(self._on_disk.get(wanted, ())):
             return Source("disk", wanted, rank)
-        # Not all from one: a file that many want goes out of several machines.
         suppliers = self._all_with_files(wanted)
-        return Source("partner", wanted, suppliers[rank % len(suppliers)]) if suppliers else None
+        if not suppliers:
+            return None
+        # Not all from one: a file that many want goes out of several machines.
+        supplier = rank if rank in suppliers else suppliers[rank % len(suppliers)]
+        return Source("partner", wanted, supplier)
 
     def _all_with_files(self, saved_rank: int) -> list[int]:
         return self._on_disk.get(saved_rank, []) + self._held.get(saved_rank, [])
