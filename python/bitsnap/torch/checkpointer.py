@@ -235,7 +235,7 @@ class Checkpointer:
         if from_rank is not None and from_rank < 0:
             raise ValueError(f"from_rank is {from_rank}; ranks are numbered from 0")
         ranks = Ranks()
-        if from_rank is not None or not self._is_in_memory(ranks, step):
+        if not self._is_in_memory(ranks, step, from_rank):
             self._wait_for_pending()
             ranks.gather(None)  # the others' saves, too
         model_state = ModelState(model)
@@ -265,10 +265,10 @@ class Checkpointer:
             self._places = (ranks.world, find_places(ranks, self.store.directory))
         return self._places[1]
 
-    def _is_in_memory(self, ranks: Ranks, step: int | None) -> bool:
+    def _is_in_memory(self, ranks: Ranks, step: int | None, from_rank: int | None) -> bool:
         """Whether all agents have the same save, that of `step` if given. The same on all ranks."""
         newest, save = self._engine.newest(), None
-        if newest is not None and step in (None, newest.step):
+        if newest is not None and step in (None, newest.step) and from_rank is None:
             save = (newest.step, newest.world_size, newest.save_id)
         saves = set(ranks.gather(save))
         return len(saves) == 1 and None not in saves
