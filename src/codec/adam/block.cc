@@ -54,7 +54,7 @@ PlaneKind KindOf(Bytes symbols) {
   if (std::memcmp(symbols.data(), symbols.data() + 1, symbols.size() - 1) == 0) {
     return PlaneKind::kConstant;
   }
-  return symbols.size() < rans::kMinSymbols ? PlaneKind::kRaw : PlaneKind::kRans;
+  return symbols.size() < rans::kMinSymbols ? PlaneKind::kRaw : PlaneKind::kHuffman;
 }
 
 // What stands before a stream: how its indices are predicted and cut.
