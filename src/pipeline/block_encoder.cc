@@ -16,21 +16,53 @@ bool Applies(const Codec& codec, const BlockContext& context) {
          (!codec.needs_peer() || (context.peer && codec.SupportsPeer(context.peer->dtype)));
 }
 
-// Leaves the payload of the winner in `out`; nothing is written when raw wins.
+// Tries codecs on one block and keeps the smallest payload.
+class Trial {
+ public:
+  // Leaves the payload of the winner in `out`; nothing is written when raw wins.
+  Trial(const BlockContext& context, Bytes raw, MutableBytes out, Workspace& workspace)
+      : context_(context),
+        raw_(raw),
+        out_(out),
+        workspace_(workspace),
+        best_{.bytes = raw.size()} {}
+
+  void Try(std::span<const CodecId> codecs) {
+    for (CodecId id : codecs) {
+      if (const Codec& codec = GetCodec(id); Applies(codec, context_)) Try(codec);
+    }
+  }
+
+  const Choice& best() const { return best_; }
+
+ private:
+  void Try(const Codec& codec) {
+    const bool first = best_.codec->id() == CodecId::kRaw;
+    const MutableBytes target = first ? out_ : Room(workspace_.coded, out_.size());
+    const auto bytes = codec.Encode(context_, raw_, best_.bytes, target, workspace_.scratch);
+    if (!bytes) return;
+    if (!first) std::memcpy(out_.data(), target.data(), *bytes);
+    best_ = {&codec, *bytes};
+  }
+
+  const BlockContext& context_;
+  const Bytes raw_;
+  const MutableBytes out_;
+  Workspace& workspace_;
+  Choice best_;
+};
+
+// Whether a block has come out clearly larger than the sample promised.
+bool IsWorseThanPromised(const TensorPlan& plan, size_t raw_bytes, size_t coded_bytes) {
+  return 16 * coded_bytes * plan.sampled_bytes > 17 * raw_bytes * plan.coded_bytes;
+}
+
 Choice EncodeSmallest(const TensorPlan& plan, const BlockContext& context, Bytes raw,
                       MutableBytes out, Workspace& workspace) {
-  Choice best{.bytes = raw.size()};
-  for (CodecId id : plan.codecs) {
-    const Codec& codec = GetCodec(id);
-    if (!Applies(codec, context)) continue;
-    const bool first = best.codec->id() == CodecId::kRaw;
-    const MutableBytes target = first ? out : Room(workspace.coded, out.size());
-    const auto bytes = codec.Encode(context, raw, best.bytes, target, workspace.scratch);
-    if (!bytes) continue;
-    if (!first) std::memcpy(out.data(), target.data(), *bytes);
-    best = {&codec, *bytes};
-  }
-  return best;
+  Trial trial(context, raw, out, workspace);
+  trial.Try(plan.codecs);
+  if (IsWorseThanPromised(plan, raw.size(), trial.best().bytes)) trial.Try(plan.others);
+  return trial.best();
 }
 
 // The codec that may lose something, which is alone in its plan; null where there is none.

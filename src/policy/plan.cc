@@ -158,6 +158,12 @@ TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base) {
     const bool is_new = std::find(codecs.begin(), codecs.end(), codec.codec) == codecs.end();
     if (is_new && codec.coded_bytes <= near) codecs.push_back(codec.codec);
   }
+  plan.others.clear();
+  for (CodecId id : plan.codecs) {
+    if (std::find(codecs.begin(), codecs.end(), id) == codecs.end()) plan.others.push_back(id);
+  }
+  plan.sampled_bytes = sample.sampled_bytes;
+  plan.coded_bytes = best->coded_bytes;
   // The best one first: its size is then the limit for the others.
   std::stable_partition(codecs.begin(), codecs.end(),
                         [&](CodecId id) { return id == best->codec; });

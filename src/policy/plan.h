@@ -21,6 +21,10 @@ struct TensorPlan {
   // may lose something is alone.
   std::vector<CodecId> codecs;
   std::string why;
+  // Tried too on blocks that come out larger than a sample of the tensor promised: `coded_bytes` of
+  // `sampled_bytes`.
+  std::vector<CodecId> others = {};
+  uint64_t sampled_bytes = 0, coded_bytes = 0;
 };
 
 // What can be leaned on when coding a tensor.
@@ -54,8 +58,8 @@ struct TensorSample {
 // Coded bytes of the whole tensor by the best of the sampled codecs, with or without a base.
 uint64_t EstimateBytes(const TensorSample& sample, bool with_base);
 
-// The plan without the codecs that the sample shows to be clearly worse than the best, and with
-// what the sample showed as its reason.
+// The plan with the codecs that the sample shows to be clearly worse than the best among the
+// others, and with what the sample showed as its reason.
 TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base);
 
 // Estimated coded bytes of a whole snapshot, either way.
