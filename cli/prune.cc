@@ -84,6 +84,8 @@ void AddPrune(CLI::App& app, Command& command) {
   AddNumber(prune, "--keep-every", &args->policy.keep_every, "Keep the steps that N divides");
   AddNumber(prune, "--drop-optimizer-older-than", &args->policy.drop_optimizer_older_than,
             "Keep only the weights of steps more than N training steps before the newest");
+  AddNumber(prune, "--whole-up-to", &args->policy.whole_up_to,
+            "Where each machine has a folder of its own: the newest step that all of them have");
   prune->add_flag("--dry-run,-n", args->dry_run, "Only tell what would be done");
   prune->callback(
       [args, &command] { command.run = [args](bool json) { return Prune(*args, json); }; });

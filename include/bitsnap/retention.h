@@ -16,6 +16,9 @@ struct RetentionPolicy {
   std::optional<uint64_t> keep_every;  // steps that this divides; at least 1
   // Steps more than this many training steps before the newest lose their optimizer state.
   std::optional<uint64_t> drop_optimizer_older_than;
+  // Where the ranks' files are in directories of their own, on several machines: the newest step
+  // that is durable in all of them. Newer ones do not count as whole yet.
+  std::optional<uint64_t> whole_up_to;
 };
 
 struct PrunedStep {

@@ -35,7 +35,8 @@ struct SaveOptions {
   unsigned threads = 0;    // 0: one for each core this process may use
   bool overwrite = false;  // replace this rank's file of the step if it is there
   std::string metadata;    // opaque to BitSnap, given back by Snapshot::metadata()
-  // Rank 0 prunes the store by this as soon as its file is durable.
+  // Rank 0 prunes the store by this as soon as its file is durable; with whole_up_to each rank does
+  // that is given one.
   std::optional<RetentionPolicy> retention;
   Progress progress;
 };

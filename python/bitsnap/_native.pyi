@@ -55,6 +55,7 @@ class Store:
         keep_last: int | None = None,
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
+        whole_up_to: int | None = None,
         progress: Progress | None = None,
     ) -> SaveReport:
         """Write one rank's part of a step and commit it, or leave the store as it was.
@@ -104,13 +105,15 @@ class Store:
         keep_last: int | None = None,
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
+        whole_up_to: int | None = None,
         dry_run: bool = False,
     ) -> PruneReport:
         """Remove the whole steps that no rule keeps; the newest one always stays.
 
         `keep_last` is how many of the newest stay, `keep_every` keeps the steps that it divides,
         and without both all stay. Steps more than `drop_optimizer_older_than` before the newest
-        keep only their weights and what is no optimizer state.
+        keep only their weights and what is no optimizer state. Where ranks save to directories of
+        their own, `whole_up_to` is the newest step that is durable in all of them.
         """
     def repair(self, *, min_age: int = 3600, dry_run: bool = False) -> RepairReport:
         """Remove what can never be restored and did not change in the last `min_age` seconds."""
@@ -181,6 +184,7 @@ class Saver:
         keep_last: int | None = None,
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
+        whole_up_to: int | None = None,
     ) -> SaveTicket:
         """Copy the tensors and queue them; they may be changed once this returns."""
     def wait(self) -> None:

@@ -26,9 +26,10 @@ BaseChoice ToBase(const Base& base) {
 }
 
 std::optional<RetentionPolicy> ToRetention(const Rule& keep_last, const Rule& keep_every,
-                                           const Rule& drop_optimizer_older_than) {
+                                           const Rule& drop_optimizer_older_than,
+                                           const Rule& whole_up_to) {
   if (!keep_last && !keep_every && !drop_optimizer_older_than) return std::nullopt;
-  return RetentionPolicy{keep_last, keep_every, drop_optimizer_older_than};
+  return RetentionPolicy{keep_last, keep_every, drop_optimizer_older_than, whole_up_to};
 }
 
 }  // namespace bitsnap::python

@@ -18,6 +18,7 @@ BaseChoice ToBase(const Base& base);
 // A rule of the three, absent or None; no policy when all are.
 using Rule = std::optional<uint64_t>;
 std::optional<RetentionPolicy> ToRetention(const Rule& keep_last, const Rule& keep_every,
-                                           const Rule& drop_optimizer_older_than);
+                                           const Rule& drop_optimizer_older_than,
+                                           const Rule& whole_up_to);
 
 }  // namespace bitsnap::python

@@ -118,9 +118,9 @@ nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned thre
 }
 
 nb::object Prune(Store& self, const Rule& keep_last, const Rule& keep_every,
-                 const Rule& drop_optimizer_older_than, bool dry_run) {
+                 const Rule& drop_optimizer_older_than, const Rule& whole_up_to, bool dry_run) {
   return ToRecord(WithoutGil([&] {
-    return self.Prune({keep_last, keep_every, drop_optimizer_older_than}, dry_run);
+    return self.Prune({keep_last, keep_every, drop_optimizer_older_than, whole_up_to}, dry_run);
   }));
 }
 
@@ -160,7 +160,8 @@ void BindStore(nb::module_& module) {
       .def("verify", &Verify, "step"_a = nb::none(), "threads"_a = 0, "progress"_a = nb::none(),
            "Decode every block of one step, or of all, and check it.")
       .def("prune", &Prune, nb::kw_only(), "keep_last"_a = nb::none(), "keep_every"_a = nb::none(),
-           "drop_optimizer_older_than"_a = nb::none(), "dry_run"_a = false,
+           "drop_optimizer_older_than"_a = nb::none(), "whole_up_to"_a = nb::none(),
+           "dry_run"_a = false,
            "Remove the whole steps that no rule keeps; the newest one always stays.")
       .def("repair", &Repair, nb::kw_only(), "min_age"_a = 3600, "dry_run"_a = false,
            "Remove what can never be restored and did not change lately.");

@@ -97,6 +97,38 @@ TEST_F(Adopt, SaysWhatACopyIs) {
   EXPECT_NE(delta->hash, base->hash);
 }
 
+// A store that says so counts as whole what it has; pruning needs to know what the others have.
+TEST_F(Adopt, PartialStores) {
+  SaveOptions third{.step = 30, .rank = 1, .world_size = 2, .save_id = 37};
+  ASSERT_TRUE(Save(from_, second_, third));
+  const auto before = *from_.List();
+  for (const StepInfo& step : before) EXPECT_FALSE(step.whole);
+  EXPECT_TRUE(from_.Prune({.keep_last = 1})->kept.empty());
+
+  std::ofstream(from_.directory() / "PARTIAL") << "text for people\n";
+  const auto after = *from_.List();
+  for (const StepInfo& step : after) EXPECT_TRUE(step.whole) << step.why_not;
+  EXPECT_TRUE(from_.Verify()->broken.empty());
+  EXPECT_TRUE(from_.Repair({.min_age = std::chrono::seconds(0)})->left.empty());
+  EXPECT_EQ(from_.ListRanks()->size(), 3u);
+  EXPECT_EQ(from_.Prune({.keep_last = 1}).error().kind, ErrorKind::kInvalidArgument);
+
+  const auto steps = [&] {
+    std::vector<uint64_t> numbers;
+    const auto ranks = *from_.ListRanks();
+    for (const RankOfStep& id : ranks) numbers.push_back(id.step);
+    return numbers;
+  };
+  // Step 30 is not everywhere yet: it stays, and so does the newest one that is.
+  const auto pruned = from_.Prune({.keep_last = 1, .whole_up_to = 20});
+  ASSERT_TRUE(pruned) << pruned.error().message;
+  EXPECT_EQ(steps(), (std::vector<uint64_t>{20, 30}));
+  ASSERT_TRUE(from_.Prune({.keep_last = 1, .whole_up_to = 5}));
+  EXPECT_EQ(steps(), (std::vector<uint64_t>{20, 30}));
+  ASSERT_TRUE(from_.Prune({.keep_last = 1, .whole_up_to = 30}));
+  EXPECT_EQ(steps(), (std::vector<uint64_t>{30}));
+}
+
 // The store stays empty, whichever byte is wrong.
 TEST_F(Adopt, RefusesDamagedCopies) {
   for (size_t at = 0; at < delta_.size(); at += 1009) {

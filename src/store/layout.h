@@ -40,6 +40,10 @@ bool IsTemporaryOf(std::string_view temporary, std::string_view name);
 // The <name> of a temporary's name; a view into it.
 std::optional<std::string_view> TargetOfTemporary(std::string_view temporary);
 
+// Says that this directory holds the files of some ranks only, and other machines' those of the
+// others: a step is then whole here without them.
+inline constexpr std::string_view kPartialFileName = "PARTIAL";
+
 // Names the newest whole step, for people and scripts; BitSnap itself never reads it.
 inline constexpr std::string_view kLatestFileName = "LATEST";
 

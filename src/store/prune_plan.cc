@@ -27,7 +27,11 @@ class Planner {
     BITSNAP_ASSIGN(const std::vector<uint64_t> steps, ListSteps(store_));
     for (const uint64_t step : steps) {
       surveys_.emplace(step, SurveyStep(store_, step));
-      if (!surveys_.at(step).problem) whole_.push_back(step);
+      if (step > policy_.whole_up_to.value_or(step)) {
+        stays_.insert(step);
+      } else if (!surveys_.at(step).problem) {
+        whole_.push_back(step);
+      }
     }
     if (whole_.empty()) return std::move(plan_);
     ChooseKept();
@@ -189,6 +193,13 @@ Result<void> CheckPolicy(const RetentionPolicy& policy) {
 
 Result<PrunePlan> PlanPrune(const StoreLocation& store, const RetentionPolicy& policy) {
   BITSNAP_TRY(CheckPolicy(policy));
+  if (IsPartial(store) && !policy.whole_up_to) {
+    return Fail(
+        ErrorKind::kInvalidArgument,
+        fmt::format("{}: holds some ranks' files only, the others are on other machines; say "
+                    "up to which step all of them have saved (whole-up-to)",
+                    store.directory.string()));
+  }
   return Planner(store, policy).Plan();
 }
 

@@ -98,7 +98,9 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
 
   if (plan.base) report.base_step = plan.base_step;
   report.base_reason = plan.why;
-  if (options.retention && options.rank == 0) Retain(*this, *options.retention, report);
+  const auto& retention = options.retention;
+  if (retention && (options.rank == 0 || retention->whole_up_to))
+    Retain(*this, *options.retention, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

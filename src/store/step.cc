@@ -61,10 +61,12 @@ Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step, con
 }
 
 // Why the files of one world size are no whole step; nullopt when they are.
-std::optional<Error> ProblemOf(const StepSurvey& survey, uint64_t step, uint32_t world_size) {
+std::optional<Error> ProblemOf(const StepSurvey& survey, uint64_t step, uint32_t world_size,
+                               bool is_partial) {
   std::optional<uint64_t> save_id;
   for (uint32_t rank = 0; rank < world_size; ++rank) {
     const auto entry = survey.files.find({rank, world_size});
+    if (entry == survey.files.end() && is_partial) continue;
     if (entry == survey.files.end()) {
       return Error{ErrorKind::kNotFound,
                    fmt::format("step {} is not whole: the file of rank {} of {} is missing", step,
@@ -83,11 +85,11 @@ std::optional<Error> ProblemOf(const StepSurvey& survey, uint64_t step, uint32_t
   return std::nullopt;
 }
 
-void Judge(StepSurvey& survey, uint64_t step) {
+void Judge(StepSurvey& survey, uint64_t step, bool is_partial) {
   std::set<uint32_t> world_sizes;
   for (const auto& [id, file] : survey.files) world_sizes.insert(id.world_size);
   for (uint32_t world_size : world_sizes) {
-    std::optional<Error> problem = ProblemOf(survey, step, world_size);
+    std::optional<Error> problem = ProblemOf(survey, step, world_size, is_partial);
     if (problem && survey.problem) continue;  // the first one found is reported
     survey.world_size = world_size;
     survey.problem = problem;
@@ -100,6 +102,10 @@ void Judge(StepSurvey& survey, uint64_t step) {
 }
 
 }  // namespace
+
+bool IsPartial(const StoreLocation& store) {
+  return store.file_system->Type(store.directory / kPartialFileName) == FileType::kFile;
+}
 
 Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store) {
   BITSNAP_ASSIGN(const auto names, store.file_system->List(store.directory));
@@ -171,7 +177,7 @@ StepSurvey SurveyStep(const StoreLocation& store, uint64_t step) {
     return survey;
   }
   for (const RankFileId& id : *ids) survey.files.emplace(id, Summarize(store, step, id));
-  Judge(survey, step);
+  Judge(survey, step, IsPartial(store));
   return survey;
 }
 

@@ -31,6 +31,9 @@ struct StoreLocation {
   std::filesystem::path StepFolder(uint64_t step) const { return directory / StepFolderName(step); }
 };
 
+// Whether the store says that it holds some ranks' files only.
+bool IsPartial(const StoreLocation& store);
+
 // The steps that have a folder, oldest first.
 Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store);
 
@@ -67,7 +70,8 @@ struct StepSurvey {
 };
 
 // Opens every rank file in a step's folder, one at a time. A step is whole when for one world size
-// every rank's file is there and sound, its base too, and all agree on the save they come from.
+// every rank's file is there and sound, its base too, and all agree on the save they come from. In
+// a store that IsPartial, every file that is there must be so.
 StepSurvey SurveyStep(const StoreLocation& store, uint64_t step);
 
 }  // namespace bitsnap

@@ -141,6 +141,26 @@ def test_a_lost_directory_is_no_reason_to_start_afresh(saved, tmp_path):
         assert "NotFound" in error and "the file of rank 1 of 4 is missing" in error
 
 
+def save_and_prune(rank, root):
+    with Checkpointer(own(root, rank), keep_last=1) as ckpt:
+        for step in (30, 40, 50):
+            ckpt.save(step, model=make_model(100 * step + rank), extra={"rank": rank}).wait()
+            torch.distributed.barrier()
+            on_disk = {each.step for each in ckpt.store.list_ranks()}
+            # The newest that all are known to have, and what came after it.
+            assert on_disk == ({10, 20, 30} if step == 30 else {step - 10, step}), on_disk
+
+
+def test_pruning_keeps_what_is_whole_only_together(saved, tmp_path):
+    root = copy(saved, tmp_path)
+    run_ranks(WORLD, save_and_prune, root)
+    expected = [(50, rank, "disk", []) for rank in range(WORLD)]
+    assert run_ranks(WORLD, restore, root) == expected
+    store = bitsnap.Store(own(root, 0))
+    assert [(s.step, s.ranks, s.whole) for s in store.list()] == [(40, [0], True), (50, [0], True)]
+    assert [item.path for item in store.repair(min_age=0).repaired] == ["LATEST"]
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 8])
 def test_another_number_of_ranks(tmp_path, world_size):
     root = tmp_path / "root"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import deque
 from typing import Any
 
 import bitsnap
@@ -13,7 +14,7 @@ from bitsnap.torch.content import content_of, content_to_json, find_loads
 from bitsnap.torch.engines import PendingSave, start_engine
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizers import Optimizers, OptimizerState, adam_eps, optimizer_states
-from bitsnap.torch.places import Places, find_places
+from bitsnap.torch.places import Places, find_places, mark_partial
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.replicas import Replicator
 from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
@@ -80,8 +81,13 @@ class Checkpointer:
             "keep_every": keep_every,
             "drop_optimizer_older_than": drop_optimizer_older_than,
         }
-        if any(rule is not None for rule in self._retention.values()):
-            self.store.prune(**self._retention, dry_run=True)  # raises where it makes no sense
+        self._prunes = any(rule is not None for rule in self._retention.values())
+        if self._prunes:  # raises where it makes no sense
+            self.store.prune(**self._retention, whole_up_to=0, dry_run=True)
+        self._is_partial = False
+        # Of which it is asked what is durable; more than can be under way.
+        self._recent: deque[PendingSave] = deque(maxlen=16)
+        self._restored: set[int] = set()
         if replicas and engine != "agent":
             raise ValueError('replicas are held by agents: pass engine="agent"')
         self._replicas = replicas
@@ -141,9 +147,11 @@ class Checkpointer:
         if ranks.world_size > 1 and self._on_busy == "skip":
             raise ValueError('on_busy="skip" is for one rank: each would skip other steps')
         save_id = ranks.new_save_id()
+        retention = self._retention_of(ranks)
         save = None
         try:
-            save = self._save(ranks, save_id, step, model, optimizer, extra, overwrite)
+            save = self._save(ranks, save_id, retention, step, model, optimizer, extra, overwrite)
+            self._recent.append(save)
         finally:
             self._replicate(ranks, save_id, save)
         return save
@@ -152,6 +160,7 @@ class Checkpointer:
         self,
         ranks: Ranks,
         save_id: int,
+        retention: dict[str, int | None],
         step: int,
         model: Model | None,
         optimizer: Optimizers | None,
@@ -164,7 +173,7 @@ class Checkpointer:
             "save_id": save_id,
             "profile": self._profile,
             "threads": self._threads,
-            **self._retention,
+            **retention,
         }
         outgoing = Outgoing()
         model_state = ModelState(model)
@@ -257,13 +266,34 @@ class Checkpointer:
                 message = f"bitsnap passed over step {passed.step}: {passed.error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
         self.restored_from = agreement.restored_from
+        if self.restored_from in ("disk", "partner"):
+            self._restored = {step}
         return step
 
     def _places_of(self, ranks: Ranks) -> Places:
         """Asked of the other ranks once for each default group."""
         if self._places is None or self._places[0] is not ranks.world:
-            self._places = (ranks.world, find_places(ranks, self.store.directory))
+            places = find_places(ranks, self.store.directory)
+            self._is_partial = mark_partial(ranks, places, self.store.directory)
+            self._places = (ranks.world, places)
         return self._places[1]
+
+    def _retention_of(self, ranks: Ranks) -> dict[str, int | None]:
+        """Who prunes, and up to where. Collective.
+
+        Where machines have directories of their own, in each of them the first rank, and it needs
+        to know what is durable everywhere: nobody can see that in one directory.
+        """
+        if not self._prunes:
+            return {}
+        places = self._places_of(ranks)
+        if not self._is_partial:
+            return self._retention
+        durable = {save.step for save in self._recent if save.seconds_until_durable is not None}
+        everywhere = set.intersection(*ranks.gather(durable | self._restored))
+        if not everywhere or ranks.rank != places.sharers(ranks.rank)[0]:
+            return {}
+        return {**self._retention, "whole_up_to": max(everywhere)}
 
     def _is_in_memory(self, ranks: Ranks, step: int | None, from_rank: int | None) -> bool:
         """Whether all agents have the same save, that of `step` if given. The same on all ranks."""

@@ -57,6 +57,22 @@ def _join_shared(ranks: Ranks, directory: Path, local: list[list[int]]) -> list[
     return _group([lowest[first_of[rank]] for rank in range(ranks.world_size)])
 
 
+_PARTIAL = "Files of some ranks only; those of the others are on other machines (docs/store.md).\n"
+
+
+def mark_partial(ranks: Ranks, places: Places, directory: Path) -> bool:
+    """Lets the directory say whether it holds some ranks' files only; whether it does."""
+    mark = directory / "PARTIAL"
+    if ranks.world_size > 1 and ranks.rank == places.sharers(ranks.rank)[0]:
+        with contextlib.suppress(OSError):  # read-only: nothing is saved or pruned here
+            if places.has_shared_store:
+                mark.unlink(missing_ok=True)
+            else:
+                mark.write_text(_PARTIAL)
+    # In a world of one as it was: the files of a larger world may be here.
+    return mark.exists() if ranks.world_size == 1 else not places.has_shared_store
+
+
 def _touch(path: Path) -> bool:
     with contextlib.suppress(OSError):
         path.touch(exist_ok=False)
