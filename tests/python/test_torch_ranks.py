@@ -124,3 +124,11 @@ except Exception as error:
     print(type(error).__name__, "rank 1 could not restore step 20" in str(error))
 """
     assert run_two(tmp_path, script, saved) == [["RuntimeError True"], ["ValueError False"]]
+
+
+def test_steps_that_no_call_completed_are_nothing(saved, tmp_path):
+    """In one directory that all see, what is missing was never saved."""
+    store = shutil.copytree(saved, tmp_path / "store")
+    for step in (10, 20):
+        rank_file(store, step, 1).unlink()
+    assert run_two(tmp_path, "restore(stores[0])", store) == [["None [20, 10]"]] * 2

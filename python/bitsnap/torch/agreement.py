@@ -33,8 +33,15 @@ class Agreement:
     """One restore. All ranks make the same calls."""
 
     def __init__(
-        self, ranks: Ranks, places: Places, store: Store, engine: Engine, from_rank: int | None
+        self,
+        ranks: Ranks,
+        places: Places,
+        store: Store,
+        engine: Engine,
+        from_rank: int | None,
+        is_partial: bool,
     ) -> None:
+        """`is_partial`: each machine has a directory of its own, which may be lost."""
         self.passed_over: list[PassedOver] = []
         self.restored_from: str | None = None  # the kind of its source
         self._ranks = ranks
@@ -42,21 +49,23 @@ class Agreement:
         self._store = store
         self._engine = engine
         self._from_rank = from_rank
+        self._is_partial = is_partial
         self._failed: list[tuple[Save, Source]] = []
         self._taken: set[tuple[Save, int]] = set()  # from partners, into this rank's directory
 
     def restore_newest(self, use: Use) -> int | None:
         """Calls `use` with the newest step that all ranks can read, and returns its number.
 
-        None when there is none but, at most, one step that not all ranks came to save. Raises the
-        newest step's error when all steps are broken.
+        None when there are none, or only such that not all ranks came to save; of machines'
+        directories, where missing files may be lost ones, at most one such step. Raises the newest
+        step's error when all steps are broken.
         """
         while (step := self._newest_untried()) is not None:
             if (failure := self._try(step, use)) is None:
                 return step
             self.passed_over.append(PassedOver(step, failure))
         missing = all(isinstance(passed.error, bitsnap.NotFound) for passed in self.passed_over)
-        if len(self.passed_over) <= 1 and missing:
+        if missing and (len(self.passed_over) <= 1 or not self._is_partial):
             return None
         newest = self.passed_over[0].error
         raise type(newest)(

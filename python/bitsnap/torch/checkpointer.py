@@ -254,7 +254,9 @@ class Checkpointer:
             self._load(snapshot, model_state, optimizers, extra, strict)
 
         places = self._places_of(ranks)
-        agreement = Agreement(ranks, places, self.store, self._engine, from_rank)
+        agreement = Agreement(
+            ranks, places, self.store, self._engine, from_rank, self._is_partial
+        )
         self.passed_over = agreement.passed_over
         try:
             if step is None:
@@ -284,9 +286,9 @@ class Checkpointer:
         Where machines have directories of their own, in each of them the first rank, and it needs
         to know what is durable everywhere: nobody can see that in one directory.
         """
+        places = self._places_of(ranks)
         if not self._prunes:
             return {}
-        places = self._places_of(ranks)
         if not self._is_partial:
             return self._retention
         durable = {save.step for save in self._recent if save.seconds_until_durable is not None}
