@@ -10,7 +10,7 @@ from pathlib import Path
 
 from leftovers import Broken
 
-ENGINES = ("command", "thread")
+ENGINES = ("command", "thread", "agent")
 
 
 def storm_of(engine, folder, ranks, seed):

@@ -48,14 +48,17 @@ class TrainerStorm:
         self.counts = Counter()
 
     def run(self, kills, progress=lambda done: None):
-        self.quiet_round()
-        while self.counts["kills"] < kills:
-            self.round(self.random.choice(self.victims))
-            self.check()
-            if self.random.random() < 0.1:
-                self.quiet_round()
-            progress(self.counts["kills"])
-        self.quiet_round()
+        try:
+            self.quiet_round()
+            while self.counts["kills"] < kills:
+                self.round(self.random.choice(self.victims))
+                self.check()
+                if self.random.random() < 0.1:
+                    self.quiet_round()
+                progress(self.counts["kills"])
+            self.quiet_round()
+        finally:
+            self.kill_agent()  # one that waits for a restart, where a promise was broken
 
     def quiet_round(self):
         """Nobody is killed, and nothing is left over."""
