@@ -137,6 +137,11 @@ void CloseAllButStandardFiles() {
 // Lets go of the terminal and of what may be a pipe that somebody reads to its end.
 void Detach() {
   setsid();
+  // Where the scheduler shares the machine out among sessions, a thread's niceness counts only
+  // within its own: this one gets that of the thread that saves (SaveQueue).
+  const int group = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+  static_cast<void>(!write(group, "5", 1));
+  close(group);
   static_cast<void>(!chdir("/"));
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int standard : {0, 1, 2}) dup2(null, standard);

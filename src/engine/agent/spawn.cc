@@ -102,6 +102,8 @@ Result<void> Spawn(const std::filesystem::path& executable, const std::filesyste
   do {
     ended = waitpid(child, &status, 0);
   } while (ended < 0 && errno == EINTR);
+  // Killed from outside, as memory runs short or somebody clears up: worth another try.
+  if (text && ended == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return {};
   // Where SIGCHLD is ignored there is no status to be had.
   const bool good =
       ended == child ? WIFEXITED(status) && WEXITSTATUS(status) == 0 : text && text->empty();
