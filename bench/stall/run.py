@@ -17,7 +17,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "bench/results/stall.csv"
 MEASURES = [
     "parameters", "state_bytes", "saves", "trained_s", "total_s", "blocked_first_s", "blocked_s",
-    "lag_s", "memcpy_s", "memcpy_threads", "memcpy_threads_s", "peak_bytes", "written_bytes", "note",
+    "lag_s", "memcpy_s", "memcpy_threads", "memcpy_threads_s", "peak_bytes", "written_bytes",
+    "note",
 ]  # fmt: skip
 LONGEST = 300  # seconds that one way may take
 

@@ -48,6 +48,7 @@ def _run(work, pipe, errors):
         code = 0
     except BaseException as error:
         traceback.print_exc()
-        os.write(pipe, f"failed {type(error).__name__}: {error}".replace("\n", " ")[:2000].encode() + b"\n")
+        line = f"failed {type(error).__name__}: {error}".replace("\n", " ")
+        os.write(pipe, line[:2000].encode() + b"\n")
     finally:
         os._exit(code)

@@ -47,5 +47,6 @@ def check_machine(store, runtime, shared_memory, patience=10):
         raise Broken(f"agents left over: {agents}")
     if left := [str(path) for path in runtime.rglob("*")]:
         raise Broken(f"left over in the runtime folder: {left}")
-    if new := [name for name in os.listdir("/dev/shm") if name not in shared_memory and "bitsnap" in name]:
+    new = {name for name in os.listdir("/dev/shm") if "bitsnap" in name} - shared_memory
+    if new:
         raise Broken(f"left over in /dev/shm: {new}")

@@ -1,4 +1,4 @@
-"""Crash storm on training runs: SIGKILL of trainers, of one rank, of the agent, at random instants.
+"""Crash storm on training runs: SIGKILL of all ranks, of one, of the agent, at random instants.
 
 After every kill, before anything is cleaned up: each rank restores one and the same whole step, to
 the bit, that is no older than the last that all ranks reported durable. After a clean end nothing is
@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from collections import Counter
+from functools import partial
 from glob import glob
 from pathlib import Path
 
@@ -185,7 +186,7 @@ class TrainerStorm:
 
         for rank in range(self.ranks):
             try:
-                steps.add(store.restore_newest(lambda snapshot, r=rank: use(r, snapshot), rank=rank))
+                steps.add(store.restore_newest(partial(use, rank), rank=rank))
             except bitsnap.NotFound:
                 steps.add(0)
         # Where an agent goes on committing, a rank asked later may get a newer step.

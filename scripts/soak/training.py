@@ -8,9 +8,13 @@ WEIGHT, OPTIMIZER = "model.w", "optimizer.state.w."
 
 
 def content_of(step, rank):
-    """Name in the store -> words. The optimizer's states change every third step only, so that
-    some saves lean on a base and some do not."""
-    weights = np.random.default_rng([0, rank]).normal(0, 0.02, COUNT).astype(np.float32).view(np.uint32) >> 16
+    """Name in the store -> words.
+
+    The optimizer's states change every third step only, so that some saves lean on a base and some
+    do not.
+    """
+    initial = np.random.default_rng([0, rank]).normal(0, 0.02, COUNT).astype(np.float32)
+    weights = initial.view(np.uint32) >> 16  # bf16
     changed = np.random.default_rng([1, step, rank]).integers(0, COUNT, COUNT // 100)
     weights[changed] ^= 1
     slow = np.random.default_rng([2, step // 3, rank])
@@ -59,7 +63,8 @@ class Training:
 
     def is_at(self, step):
         mine = self.words()
-        return all(np.array_equal(mine[n], words) for n, words in content_of(step, self.rank).items())
+        want = content_of(step, self.rank)
+        return all(np.array_equal(mine[name], words) for name, words in want.items())
 
 
 def stored_is(snapshot, step, rank):
