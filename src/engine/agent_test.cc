@@ -1,10 +1,17 @@
 // The agent as a process of its own, through Saver.
 #include <gmock/gmock.h>
 
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <random>
 #include <thread>
 
+#include "engine/agent/listener.h"
+#include "engine/agent/wire.h"
 #include "engine/agent_test_util.h"
 
 namespace bitsnap {
@@ -82,6 +89,333 @@ TEST_F(AgentTest, HoldsBytesForOthers) {
   ASSERT_TRUE(saver.Drop({"rank 3, step 7", "never there"}));
   EXPECT_THAT(*saver.Held(), ElementsAre("empty"));
   EXPECT_EQ(ToVector(**fetched), content);  // as long as somebody has it
+}
+
+TEST_F(AgentTest, RanksThatStartAtOnceShareOneAgent) {
+  constexpr uint32_t kRanks = 4;
+  std::vector<std::thread> ranks;
+  for (uint32_t rank = 0; rank < kRanks; ++rank) {
+    ranks.emplace_back([&, rank] {
+      auto saver = Saver::Start(store_, Options(rank, kRanks));
+      ASSERT_TRUE(saver) << saver.error().message;
+      SaveOptions options = At(1);
+      options.rank = rank;
+      options.world_size = kRanks;
+      ASSERT_TRUE(saver->Save(Views(SmallState(rank, 5'000)), options));
+      ASSERT_TRUE(saver->Wait());
+      EXPECT_EQ((*saver->Newest())->rank(), rank);
+      ASSERT_TRUE(saver->Leave());
+    });
+  }
+  for (std::thread& each : ranks) each.join();
+  for (uint32_t rank = 0; rank < kRanks; ++rank) {
+    ExpectStep(store_, 1, SmallState(rank, 5'000), rank);
+  }
+  const pid_t agent = AgentProcess();
+  for (uint32_t rank = 0; rank < kRanks; ++rank) {
+    Saver saver = Start(Options(rank, kRanks));
+    EXPECT_EQ(AgentProcess(), agent);
+    EXPECT_TRUE(*saver.Newest());
+    ASSERT_TRUE(saver.Close());
+  }
+  ExpectGone(agent);
+}
+
+TEST_F(AgentTest, WhatAKilledAgentHadNotFinishedIsFinishedHere) {
+  std::mt19937 random(3);
+  for (uint64_t round = 0; round < 10; ++round) {
+    Saver saver = Start();
+    const pid_t agent = AgentProcess();
+    const uint64_t first = 100 * round + 1;
+    std::jthread killer([&, wait = random() % 60] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(wait));
+      kill(agent, SIGKILL);
+    });
+    for (uint64_t step = first; step < first + 4; ++step) {
+      const auto saved = saver.Save(Views(SmallState(step, 50'000)), At(step));
+      ASSERT_TRUE(saved) << saved.error().message;
+    }
+    killer.join();
+    ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
+    const auto waited = saver.Wait();
+    ASSERT_TRUE(waited) << waited.error().message;
+    for (uint64_t step = first; step < first + 4; ++step) {
+      ExpectStep(store_, step, SmallState(step, 50'000));
+    }
+    ASSERT_TRUE(saver.Save(Views(SmallState(1, 100)), At(first + 10)));
+    EXPECT_NE(AgentProcess(), 0);
+    EXPECT_NE(AgentProcess(), agent);
+    const auto warnings = saver.TakeWarnings();
+    ASSERT_FALSE(warnings.empty());
+    EXPECT_THAT(warnings[0], HasSubstr("is gone"));
+    ASSERT_TRUE(saver.Close());
+  }
+}
+
+TEST_F(AgentTest, WithoutAnotherAgentItGoesOnAlone) {
+  SaverOptions options = Options();
+  const auto command = directory_.path() / "bitsnap";
+  std::filesystem::create_symlink(BITSNAP_COMMAND, command);
+  options.agent->executable = command;
+  Saver saver = Start(options);
+  const pid_t agent = AgentProcess();
+  std::filesystem::remove(command);
+  kill(agent, SIGKILL);
+  ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
+  const Contents state = SmallState(1, 1'000);
+  for (uint64_t step : {1, 2}) {
+    const auto saved = saver.Save(Views(state), At(step));
+    ASSERT_TRUE(saved) << saved.error().message;
+  }
+  ASSERT_TRUE(saver.Wait());
+  ExpectStep(store_, 2, state);
+  EXPECT_THAT(saver.TakeWarnings().back(), HasSubstr("from now on this process saves for itself"));
+  EXPECT_FALSE(*saver.Newest());
+  EXPECT_FALSE(saver.Hold("a", {}));
+}
+
+TEST_F(AgentTest, AnAgentThatCannotBeStartedIsAnError) {
+  SaverOptions options = Options();
+  options.agent->executable = "/nowhere/bitsnap";
+  const auto saver = Saver::Start(store_, options);
+  ASSERT_FALSE(saver);
+  EXPECT_THAT(saver.error().message, HasSubstr("cannot start the agent (/nowhere/bitsnap)"));
+  options.agent->executable = "/bin/false";
+  EXPECT_THAT(Saver::Start(store_, options).error().message, HasSubstr("it ended at once"));
+}
+
+TEST_F(AgentTest, ASignalMakesItFinishWhatIsQueued) {
+  Saver saver = Start();
+  const pid_t agent = AgentProcess();
+  std::vector<SaveTicket> tickets;
+  for (uint64_t step : {1, 2}) {
+    tickets.push_back(*saver.Save(Views(SmallState(step)), At(step)));
+  }
+  kill(agent, SIGTERM);
+  ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
+  for (const SaveTicket& ticket : tickets) EXPECT_TRUE(ticket.Wait());
+  for (uint64_t step : {1, 2}) ExpectStep(store_, step, SmallState(step));
+  ASSERT_TRUE(saver.Save(Views(SmallState(3)), At(3)));
+  ASSERT_TRUE(saver.Close());
+}
+
+TEST_F(AgentTest, ASaveMayBeCancelled) {
+  Saver saver = Start();
+  SaveOptions options = At(1);
+  options.progress = [](uint64_t, uint64_t) { return false; };
+  const auto ticket = saver.Save(Views(SmallState(1, 8'000'000)), options);
+  ASSERT_TRUE(ticket) << ticket.error().message;
+  EXPECT_EQ(ticket->Wait().error().kind, ErrorKind::kCancelled);
+  EXPECT_EQ(store_.OpenStep(1).error().kind, ErrorKind::kNotFound);
+}
+
+// Runs `body` in a child process, which ends with it.
+template <class Body>
+pid_t Fork(Body body) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  body();
+  _exit(0);
+}
+
+constexpr size_t kCount = 30'011;
+
+// The last number that comes through the pipe.
+uint64_t LastTold(int pipe) {
+  uint64_t last = 0, told;
+  while (read(pipe, &told, sizeof(told)) == sizeof(told)) last = told;
+  return last;
+}
+
+TEST_F(AgentTest, KilledAtAnyInstantATrainingGetsItsNewestStateBack) {
+  std::mt19937 random(5);
+  uint64_t first = 1;
+  for (int round = 0; round < 20; ++round) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const pid_t child = Fork([&] {
+      auto saver = Saver::Start(store_, Options());
+      for (uint64_t step = first; saver; ++step) {
+        if (!saver->Save(Views(SmallState(step, kCount)), At(step))) _exit(1);
+        if (write(ends[1], &step, sizeof(step)) != sizeof(step)) _exit(1);
+      }
+    });
+    close(ends[1]);
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    const uint64_t told = LastTold(ends[0]);
+    close(ends[0]);
+
+    Saver saver = Start();
+    const auto newest = saver.Newest();
+    ASSERT_TRUE(newest) << newest.error().message;
+    if (told != 0) {
+      ASSERT_TRUE(*newest);
+    }
+    if (!*newest) continue;
+    const uint64_t step = (*newest)->step();
+    EXPECT_GE(step, told);
+    ExpectSame(*ReadAll(**newest), SmallState(step, kCount));
+    first = step + 1;
+    ASSERT_TRUE(saver.Wait());
+    ExpectStep(store_, step, SmallState(step, kCount));
+    ASSERT_TRUE(saver.Leave());
+  }
+}
+
+TEST_F(AgentTest, KilledTogetherTheyLeaveTheLastDurableStep) {
+  std::mt19937 random(6);
+  uint64_t first = 1;
+  for (int round = 0; round < 10; ++round) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const pid_t child = Fork([&] {
+      auto saver = Saver::Start(store_, Options());
+      for (uint64_t step = first; saver; ++step) {
+        if (!saver->Save(Views(SmallState(step, kCount)), At(step))) _exit(1);
+        const uint64_t durable = saver->last_durable_step().value_or(0);
+        if (write(ends[1], &durable, sizeof(durable)) != sizeof(durable)) _exit(1);
+      }
+    });
+    close(ends[1]);
+    ASSERT_TRUE(Eventually([&] { return AgentProcess() != 0; }));
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
+    const pid_t agent = AgentProcess();
+    kill(round % 2 == 0 ? agent : child, SIGKILL);
+    kill(round % 2 == 0 ? child : agent, SIGKILL);
+    waitpid(child, nullptr, 0);
+    ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
+    const uint64_t told = LastTold(ends[0]);
+    close(ends[0]);
+
+    Contents got;
+    const auto step = store_.RestoreNewest(0, [&](const Snapshot& snapshot) -> Result<void> {
+      got = *ReadAll(snapshot);
+      return {};
+    });
+    if (!step) {
+      EXPECT_EQ(told, 0);
+      continue;
+    }
+    EXPECT_GE(*step, told);
+    ExpectSame(got, SmallState(*step, kCount));
+    first = *step + 10;     // what is not whole beyond it was never said to be
+    Saver saver = Start();  // removes what the killed agent left
+    EXPECT_FALSE(*saver.Newest());
+    ASSERT_TRUE(saver.Close());
+  }
+}
+
+TEST_F(AgentTest, ADeadTrainingsChildrenDoNotKeepTheAgent) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t child = Fork([&] {
+    SaverOptions options = Options();
+    options.agent->linger = std::chrono::seconds(0);
+    auto saver = Saver::Start(store_, options);
+    const pid_t grandchild = fork();  // has the socket, as data-loading workers do
+    if (grandchild == 0) {
+      while (true) pause();
+    }
+    if (write(ends[1], &grandchild, sizeof(grandchild)) < 0) _exit(1);
+    while (true) pause();
+  });
+  pid_t grandchild = 0;
+  ASSERT_EQ(read(ends[0], &grandchild, sizeof(grandchild)), static_cast<ssize_t>(sizeof(pid_t)));
+  const pid_t agent = AgentProcess();
+  ASSERT_TRUE(IsRunning(agent));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  ExpectGone(agent);
+  kill(grandchild, SIGKILL);
+  for (const int end : ends) close(end);
+}
+
+TEST_F(AgentTest, LingersAsLongAsToldAndNoLonger) {
+  SaverOptions options = Options();
+  options.agent->linger = std::chrono::seconds(1);
+  pid_t agent;
+  {
+    Saver saver = Start(options);
+    agent = AgentProcess();
+    ASSERT_TRUE(saver.Save(Views(SmallState(1, 100)), At(1)));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_TRUE(IsRunning(agent));
+  ExpectGone(agent);
+}
+
+TEST_F(AgentTest, ABrokenClientHarmsNobody) {
+  Saver saver = Start();
+  const auto send = [&](std::string_view bytes) {
+    auto client = agent::Connect(Address());
+    ASSERT_TRUE(client && *client);
+    EXPECT_EQ(write((*client)->get(), bytes.data(), bytes.size()), std::ssize(bytes));
+    char answer;
+    EXPECT_LE(read((*client)->get(), &answer, 1), 1);
+  };
+  send("\xff\xff\xff\xff");
+  send(std::string("\x01\0\0\0\0", 5));
+  const auto ask = [&](const agent::Json& request) {
+    auto client = agent::Connect(Address());
+    EXPECT_TRUE(agent::SendFrame((*client)->get(), request));
+    auto answer = agent::ReceiveFrame((*client)->get());
+    return answer && *answer ? (*answer)->body : agent::Json();
+  };
+  EXPECT_EQ(ask({{"id", 1}, {"do", "held"}}), agent::Json());  // no hello before
+  EXPECT_EQ(ask({{"id", 1}, {"do", "dance"}}), agent::Json());
+  const auto refusal = ask({{"id", 1}, {"do", "hello"}, {"version", 999}});
+  EXPECT_THAT(refusal["error"]["message"].get<std::string>(),
+              HasSubstr("kill " + std::to_string(AgentProcess())));
+  EXPECT_FALSE(ask({{"id", 1}, {"do", "hello"}, {"version", 1}}).contains("ok"));
+  ASSERT_TRUE(saver.Save(Views(SmallState(1, 100)), At(1)));
+  ASSERT_TRUE(saver.Close());
+}
+
+TEST_F(AgentTest, ASmallSharedMemoryFileSystemDoesNoHarm) {
+  const pid_t child = Fork([&] {
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("none", "/dev/shm", "tmpfs", 0, "size=64k") != 0) {
+      _exit(77);
+    }
+    auto saver = Saver::Start(store_, Options());
+    const bool saved = saver && saver->Save(Views(SmallState(1, 1'000'000)), At(1)) &&
+                       saver->Wait() && saver->Close();
+    _exit(saved ? 0 : 1);
+  });
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "may not mount";
+  EXPECT_EQ(status, 0);
+  ExpectStep(store_, 1, SmallState(1, 1'000'000));
+}
+
+TEST_F(AgentTest, ChangingSizesLeaveNoMemoryBehind) {
+  Saver saver = Start();
+  for (uint64_t step = 1; step <= 12; ++step) {
+    ASSERT_TRUE(saver.Save(Views(SmallState(step, 10'000 * (1 + step * 7 % 12))), At(step)));
+    ASSERT_TRUE(saver.Wait());
+  }
+  const auto shared = [](const std::filesystem::path& process) {
+    size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(process / "fd")) {
+      std::error_code gone;
+      const auto target = std::filesystem::read_symlink(entry, gone).string();
+      if (target.starts_with("/memfd:bitsnap")) ++count;
+    }
+    return count;
+  };
+  EXPECT_LE(shared("/proc/" + std::to_string(AgentProcess())), 4);
+  EXPECT_EQ(shared("/proc/self"), 0);  // mapped, not open
+  std::ifstream maps("/proc/self/maps");
+  size_t mapped = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("/memfd:bitsnap") != std::string::npos) ++mapped;
+  }
+  EXPECT_LE(mapped, 4);
+  ASSERT_TRUE(saver.Close());
 }
 
 TEST_F(SaverTest, HoldsNothingWithoutAnAgent) {

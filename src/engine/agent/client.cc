@@ -29,7 +29,10 @@ Result<Frame> Client::Ask(const char* verb, Json request, int fd, std::stop_toke
   request["do"] = verb;
   const Result<void> sent = outbox_.Send(request, fd);
   lock.lock();
-  if (!sent && !question.answer) question.answer = tl::make_unexpected(sent.error());
+  // Where the other end is gone, all questions are about to be answered so.
+  if (!sent && sent.error().kind != ErrorKind::kIo && !question.answer) {
+    question.answer = tl::make_unexpected(sent.error());
+  }
   const auto is_answered = [&] { return question.answer.has_value(); };
   if (!answered_.wait(lock, stop, is_answered)) {
     lock.unlock();

@@ -207,7 +207,7 @@ void Connection::Leave(bool is_goodbye) {
     is_leaving_ = true;
     mapped_.clear();
   }
-  if (is_goodbye) static_cast<void>(client_->Ask("goodbye", Json::object()));
+  static_cast<void>(client_->Ask(is_goodbye ? "goodbye" : "leave", Json::object()));
   client_->Disconnect();
 }
 

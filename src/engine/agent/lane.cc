@@ -134,6 +134,7 @@ void Lane::Finish(State& state, const Tell& tell, const Result<SaveReport>& repo
   const bool told = tell(report);
   std::lock_guard lock(mutex_);
   --telling_;
+  changed_.notify_all();
   if (!told && !report) {
     untold_.push_back(
         fmt::format("step {}, which an earlier process handed to the agent, could "
@@ -188,20 +189,20 @@ void Lane::EndLease(uint64_t id, bool is_intact) {
 
 Result<std::vector<std::string>> Lane::Settle(std::stop_token stop) {
   std::unique_lock lock(mutex_);
-  const auto is_settled = [this] {
-    return std::none_of(states_.begin(), states_.end(),
-                        [](const State& state) { return state.is_saving; });
-  };
-  if (!changed_.wait(lock, stop, is_settled)) {
+  if (!changed_.wait(lock, stop, [this] { return IsIdle(); })) {
     return Fail(ErrorKind::kCancelled, "waiting for saves was cancelled; they go on");
   }
   return std::exchange(untold_, {});
 }
 
-bool Lane::is_idle() const {
-  std::lock_guard lock(mutex_);
+bool Lane::IsIdle() const {
   return telling_ == 0 && std::none_of(states_.begin(), states_.end(),
                                        [](const State& state) { return state.is_saving; });
+}
+
+bool Lane::is_idle() const {
+  std::lock_guard lock(mutex_);
+  return IsIdle();
 }
 
 bool Lane::remembers() const {

@@ -65,7 +65,8 @@ class Lane {
   std::optional<Lease> LeaseNewest();
   void EndLease(uint64_t id, bool is_intact);
 
-  // Waits until nothing is under way. Returns the failures that no client was told of.
+  // Waits until nothing is under way and all are told. Returns the failures that no client was told
+  // of.
   Result<std::vector<std::string>> Settle(std::stop_token stop);
 
   bool is_idle() const;
@@ -82,6 +83,7 @@ class Lane {
     std::vector<uint64_t> leases;
   };
 
+  bool IsIdle() const;
   bool IsBeingSaved(uint64_t step) const;
   bool MayGiveUpNewest() const;
   bool IsStillThere(const State& state) const;

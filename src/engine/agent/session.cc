@@ -66,17 +66,19 @@ const std::map<std::string, Session::Verb, std::less<>>& Session::Verbs() {
       {"held", {&Session::Held}},
       {"fetch", {&Session::Fetch}},
       {"drop", {&Session::Drop}},
+      {"leave", {&Session::Leave}},
       {"goodbye", {&Session::Goodbye}},
   };
   return verbs;
 }
 
 void Session::Run() {
-  while (!is_goodbye_ && WaitForRequest()) {
+  while (!is_over_ && WaitForRequest()) {
     Result<std::optional<Frame>> frame = ReceiveFrame(outbox_->socket());
     if (!frame || !*frame || !Handle(**std::move(frame))) break;
   }
-  End();
+  Depart(/*is_goodbye=*/false);
+  outbox_->Shutdown();
 }
 
 bool Session::WaitForRequest() const {
@@ -123,13 +125,12 @@ void Session::Reply(uint64_t id, Result<Answer> answer) {
   }
 }
 
-void Session::End() {
+void Session::Depart(bool is_goodbye) {
   waiters_.clear();  // stops and joins them
-  outbox_->Shutdown();
-  if (lane_ == nullptr) return;
-  for (const uint64_t arena : lent_) lane_->Release(arena, is_goodbye_);
-  for (const uint64_t lease : leases_) lane_->EndLease(lease, false);
-  if (lane_->Leave(is_goodbye_)) agent_.blobs().DropOf(rank_);
+  if (lane_ == nullptr || std::exchange(is_over_, true)) return;
+  for (const uint64_t arena : lent_) lane_->Release(arena, /*is_intact=*/false);
+  for (const uint64_t lease : leases_) lane_->EndLease(lease, /*is_intact=*/false);
+  if (lane_->Leave(is_goodbye)) agent_.blobs().DropOf(rank_);
   agent_.Leave();
 }
 
@@ -280,8 +281,14 @@ Result<Session::Answer> Session::Drop(const Json& request, std::optional<Fd>, st
   return Answer{};
 }
 
+// Answered only afterwards, so that who comes next finds it done.
+Result<Session::Answer> Session::Leave(const Json&, std::optional<Fd>, std::stop_token) {
+  Depart(/*is_goodbye=*/false);
+  return Answer{};
+}
+
 Result<Session::Answer> Session::Goodbye(const Json&, std::optional<Fd>, std::stop_token) {
-  is_goodbye_ = true;
+  Depart(/*is_goodbye=*/true);
   return Answer{};
 }
 

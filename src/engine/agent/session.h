@@ -51,7 +51,8 @@ class Session {
   bool Handle(Frame frame);
   void AnswerOnThread(uint64_t id, const Verb& verb, Frame frame);
   void Reply(uint64_t id, Result<Answer> answer);
-  void End();
+  // Gives back what the client had. Not twice.
+  void Depart(bool is_goodbye);
 
   Result<Answer> Greet(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> Reserve(const Json&, std::optional<Fd>, std::stop_token);
@@ -66,6 +67,7 @@ class Session {
   Result<Answer> Held(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> Fetch(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> Drop(const Json&, std::optional<Fd>, std::stop_token);
+  Result<Answer> Leave(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> Goodbye(const Json&, std::optional<Fd>, std::stop_token);
 
   Agent& agent_;
@@ -75,7 +77,7 @@ class Session {
   // The session thread's own:
   Lane* lane_ = nullptr;  // once greeted
   uint32_t rank_ = 0;
-  bool is_goodbye_ = false;
+  bool is_over_ = false;
   std::map<uint64_t, std::unique_ptr<Waiter>> waiters_;  // by request
   // Saves under way and those just finished; set to true they are cancelled.
   std::map<uint64_t, std::weak_ptr<std::atomic<bool>>> cancelled_;
