@@ -18,6 +18,7 @@ namespace bitsnap {
 namespace {
 
 using namespace testing_util;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -129,7 +130,7 @@ TEST_F(AgentTest, WhatAKilledAgentHadNotFinishedIsFinishedHere) {
     const uint64_t first = 100 * round + 1;
     std::jthread killer([&, wait = random() % 60] {
       std::this_thread::sleep_for(std::chrono::milliseconds(wait));
-      kill(agent, SIGKILL);
+      Kill(agent);
     });
     for (uint64_t step = first; step < first + 4; ++step) {
       const auto saved = saver.Save(Views(SmallState(step, 50'000)), At(step));
@@ -160,7 +161,7 @@ TEST_F(AgentTest, WithoutAnotherAgentItGoesOnAlone) {
   Saver saver = Start(options);
   const pid_t agent = AgentProcess();
   std::filesystem::remove(command);
-  kill(agent, SIGKILL);
+  Kill(agent);
   ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
   const Contents state = SmallState(1, 1'000);
   for (uint64_t step : {1, 2}) {
@@ -169,7 +170,8 @@ TEST_F(AgentTest, WithoutAnotherAgentItGoesOnAlone) {
   }
   ASSERT_TRUE(saver.Wait());
   ExpectStep(store_, 2, state);
-  EXPECT_THAT(saver.TakeWarnings().back(), HasSubstr("from now on this process saves for itself"));
+  EXPECT_THAT(saver.TakeWarnings(),
+              Contains(HasSubstr("from now on this process saves for itself")));
   EXPECT_FALSE(*saver.Newest());
   EXPECT_FALSE(saver.Hold("a", {}));
 }
@@ -191,7 +193,7 @@ TEST_F(AgentTest, ASignalMakesItFinishWhatIsQueued) {
   for (uint64_t step : {1, 2}) {
     tickets.push_back(*saver.Save(Views(SmallState(step)), At(step)));
   }
-  kill(agent, SIGTERM);
+  Kill(agent, SIGTERM);
   ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
   for (const SaveTicket& ticket : tickets) EXPECT_TRUE(ticket.Wait());
   for (uint64_t step : {1, 2}) ExpectStep(store_, step, SmallState(step));
@@ -218,6 +220,12 @@ pid_t Fork(Body body) {
   _exit(0);
 }
 
+// In a child.
+[[noreturn]] void Die(const Error& error) {
+  fprintf(stderr, "%s\n", error.message.c_str());
+  _exit(1);
+}
+
 constexpr size_t kCount = 30'011;
 
 // The last number that comes through the pipe.
@@ -235,14 +243,16 @@ TEST_F(AgentTest, KilledAtAnyInstantATrainingGetsItsNewestStateBack) {
     ASSERT_EQ(pipe(ends), 0);
     const pid_t child = Fork([&] {
       auto saver = Saver::Start(store_, Options());
-      for (uint64_t step = first; saver; ++step) {
-        if (!saver->Save(Views(SmallState(step, kCount)), At(step))) _exit(1);
+      if (!saver) Die(saver.error());
+      for (uint64_t step = first;; ++step) {
+        const auto saved = saver->Save(Views(SmallState(step, kCount)), At(step));
+        if (!saved) Die(saved.error());
         if (write(ends[1], &step, sizeof(step)) != sizeof(step)) _exit(1);
       }
     });
     close(ends[1]);
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
-    kill(child, SIGKILL);
+    Kill(child);
     waitpid(child, nullptr, 0);
     const uint64_t told = LastTold(ends[0]);
     close(ends[0]);
@@ -272,8 +282,10 @@ TEST_F(AgentTest, KilledTogetherTheyLeaveTheLastDurableStep) {
     ASSERT_EQ(pipe(ends), 0);
     const pid_t child = Fork([&] {
       auto saver = Saver::Start(store_, Options());
-      for (uint64_t step = first; saver; ++step) {
-        if (!saver->Save(Views(SmallState(step, kCount)), At(step))) _exit(1);
+      if (!saver) Die(saver.error());
+      for (uint64_t step = first;; ++step) {
+        const auto saved = saver->Save(Views(SmallState(step, kCount)), At(step));
+        if (!saved) Die(saved.error());
         const uint64_t durable = saver->last_durable_step().value_or(0);
         if (write(ends[1], &durable, sizeof(durable)) != sizeof(durable)) _exit(1);
       }
@@ -282,8 +294,8 @@ TEST_F(AgentTest, KilledTogetherTheyLeaveTheLastDurableStep) {
     ASSERT_TRUE(Eventually([&] { return AgentProcess() != 0; }));
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
     const pid_t agent = AgentProcess();
-    kill(round % 2 == 0 ? agent : child, SIGKILL);
-    kill(round % 2 == 0 ? child : agent, SIGKILL);
+    Kill(round % 2 == 0 ? agent : child);
+    Kill(round % 2 == 0 ? child : agent);
     waitpid(child, nullptr, 0);
     ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
     const uint64_t told = LastTold(ends[0]);
@@ -304,6 +316,7 @@ TEST_F(AgentTest, KilledTogetherTheyLeaveTheLastDurableStep) {
     Saver saver = Start();  // removes what the killed agent left
     EXPECT_FALSE(*saver.Newest());
     ASSERT_TRUE(saver.Close());
+    ASSERT_TRUE(Eventually([&] { return AgentProcess() == 0; }));
   }
 }
 
@@ -325,10 +338,10 @@ TEST_F(AgentTest, ADeadTrainingsChildrenDoNotKeepTheAgent) {
   ASSERT_EQ(read(ends[0], &grandchild, sizeof(grandchild)), static_cast<ssize_t>(sizeof(pid_t)));
   const pid_t agent = AgentProcess();
   ASSERT_TRUE(IsRunning(agent));
-  kill(child, SIGKILL);
+  Kill(child);
   waitpid(child, nullptr, 0);
   ExpectGone(agent);
-  kill(grandchild, SIGKILL);
+  Kill(grandchild);
   for (const int end : ends) close(end);
 }
 

@@ -26,10 +26,26 @@ inline bool Eventually(const std::function<bool()>& condition) {
   return condition();
 }
 
-inline bool IsRunning(pid_t process) {
-  std::ifstream status("/proc/" + std::to_string(process) + "/stat");
-  std::string number, name, state;
-  return status >> number >> name >> state && state != "Z";
+struct ProcessStatus {
+  char state = 'Z';
+  pid_t session = 0;
+};
+
+inline ProcessStatus StatusOf(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string number, name;
+  ProcessStatus status;
+  pid_t parent, group;
+  file >> number >> name >> status.state >> parent >> group >> status.session;
+  return status;
+}
+
+inline bool IsRunning(pid_t process) { return process > 0 && StatusOf(process).state != 'Z'; }
+
+// Never kill(0): that would be all of us.
+inline void Kill(pid_t process, int signal = SIGKILL) {
+  ASSERT_GT(process, 0);
+  kill(process, signal);
 }
 
 // A store whose agent, if there is one at the end, is killed. Sockets lie in a directory of the
@@ -39,7 +55,7 @@ class AgentTest : public SaverTest {
   AgentTest() { setenv("XDG_RUNTIME_DIR", runtime_.path().c_str(), 1); }
   ~AgentTest() override {
     if (const pid_t agent = AgentProcess(); agent > 0) {
-      kill(agent, SIGKILL);
+      Kill(agent);
       Eventually([&] { return !IsRunning(agent); });
     }
   }
@@ -59,15 +75,15 @@ class AgentTest : public SaverTest {
 
   agent::Address Address() const { return *agent::AddressOf(store_.directory()); }
 
-  // The process that has the lock of this store's agent; 0 when none has.
+  // This store's agent, which has a session of its own as who started it has not; 0: none.
   pid_t AgentProcess() const {
+    const std::string wanted = std::string("agent\0", 6) + store_.directory().string() + '\0';
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const pid_t process = std::atoi(entry.path().filename().c_str());
       std::ifstream file(entry.path() / "cmdline");
       const std::string line{std::istreambuf_iterator<char>(file), {}};
-      const std::string wanted = std::string("agent\0", 6) + store_.directory().string() + '\0';
-      if (line.find(wanted) == std::string::npos) continue;
-      const pid_t process = std::stoi(entry.path().filename());
-      if (IsRunning(process)) return process;
+      if (process <= 0 || line.find(wanted) == std::string::npos) continue;
+      if (IsRunning(process) && StatusOf(process).session == process) return process;
     }
     return 0;
   }
