@@ -393,9 +393,12 @@ TEST_F(AgentTest, ASmallSharedMemoryFileSystemDoesNoHarm) {
         mount("none", "/dev/shm", "tmpfs", 0, "size=64k") != 0) {
       _exit(77);
     }
-    auto saver = Saver::Start(store_, Options());
-    const bool saved = saver && saver->Save(Views(SmallState(1, 1'000'000)), At(1)) &&
-                       saver->Wait() && saver->Close();
+    bool saved = false;
+    {
+      auto saver = Saver::Start(store_, Options());
+      saved = saver && saver->Save(Views(SmallState(1, 1'000'000)), At(1)) && saver->Wait() &&
+              saver->Close();
+    }  // joins its threads
     _exit(saved ? 0 : 1);
   });
   int status = 0;
