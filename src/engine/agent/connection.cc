@@ -186,19 +186,12 @@ Result<std::optional<Snapshot>> Connection::Newest(std::shared_ptr<Connection> c
   const std::optional<uint64_t> lease = fields.OptionalU64("lease");
   BITSNAP_TRY(fields.Check());
   if (!lease) return std::nullopt;
-  const std::shared_ptr<void> end(nullptr, [connection, lease](void*) {
+  std::shared_ptr<void> end(nullptr, [connection, lease](void*) {
     static_cast<void>(connection->client_->Ask("end lease", {{"lease", *lease}}));
   });
   BITSNAP_ASSIGN(const Manifest manifest, ToManifest(fields.Object("manifest")));
   BITSNAP_ASSIGN(const SaveOptions options, ToSaveOptions(fields.Object("options")));
-  BITSNAP_ASSIGN(Arena memory, Arena::MapOf(answer.fd ? *std::move(answer.fd) : Fd(),
-                                            fields.U64("bytes"), /*writable=*/false));
-  struct Owner {
-    std::shared_ptr<void> end;  // after the memory is unmapped
-    Arena memory;
-  };
-  const auto owner = std::make_shared<Owner>(Owner{end, std::move(memory)});
-  return OpenMemory(manifest, options, owner->memory.bytes(), owner);
+  return OpenMemory(manifest, options, answer.fd ? *std::move(answer.fd) : Fd(), std::move(end));
 }
 
 void Connection::Leave(bool is_goodbye) {

@@ -175,8 +175,7 @@ std::optional<Lease> Lane::LeaseNewest() {
   std::lock_guard lock(mutex_);
   if (newest_ == nullptr || !IsStillThere(*newest_)) return std::nullopt;
   newest_->leases.push_back(++last_lease_);
-  return Lease{last_lease_, newest_->arena.fd(), newest_->arena.bytes().size(), newest_->manifest,
-               newest_->options};
+  return Lease{last_lease_, newest_->arena.fd(), newest_->manifest, newest_->options};
 }
 
 void Lane::EndLease(uint64_t id, bool is_intact) {

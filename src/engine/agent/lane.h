@@ -31,7 +31,6 @@ struct Lent {
 struct Lease {
   uint64_t id = 0;
   int fd = -1;  // open as long as it is leased
-  uint64_t bytes = 0;
   Manifest manifest;
   SaveOptions options;
 };

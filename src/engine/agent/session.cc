@@ -231,7 +231,6 @@ Result<Session::Answer> Session::Newest(const Json&, std::optional<Fd>, std::sto
   std::lock_guard lock(mutex_);
   leases_.insert(lease->id);
   return Answer{{{"lease", lease->id},
-                 {"bytes", lease->bytes},
                  {"manifest", ToJson(lease->manifest)},
                  {"options", ToJson(lease->options)}},
                 Fd(fcntl(lease->fd, F_DUPFD_CLOEXEC, 0))};
