@@ -36,7 +36,7 @@ class AgentKeeper::Lent final : public Reservation {
                   done(std::move(report));
                 }};
     std::optional<SaveJob> refused = connection_->Submit(borrowed, std::move(job));
-    if (!refused) return;
+    if (!refused) return keeper_.WarmSpare(connection_, borrowed.memory->bytes().size());
     if (!connection_->is_lost()) {
       keeper_.Warn(fmt::format("the agent did not take step {}; it is saved in this process",
                                refused->options.step));
@@ -75,6 +75,25 @@ Result<void> AgentKeeper::Connect() {
   return {};
 }
 
+// The agent keeps the newest state, so that the next one will need other memory.
+void AgentKeeper::WarmSpare(std::shared_ptr<agent::Connection> connection, uint64_t bytes) {
+  if (connection->mapped() != 1) return;
+  std::lock_guard lock(mutex_);
+  warming_ = std::async(std::launch::async, [connection = std::move(connection), bytes] {
+    connection->WarmSpare(bytes);
+  });
+}
+
+// Memory that is being made is not missed by the one for whom it is.
+void AgentKeeper::WaitForSpare() {
+  std::shared_future<void> warming;
+  {
+    std::lock_guard lock(mutex_);
+    warming = warming_;
+  }
+  if (warming.valid()) warming.wait();
+}
+
 std::shared_ptr<agent::Connection> AgentKeeper::Agent() {
   std::lock_guard connecting(connecting_);
   {
@@ -99,6 +118,7 @@ Result<std::shared_ptr<agent::Connection>> AgentKeeper::LivingAgent() {
 Result<std::unique_ptr<Reservation>> AgentKeeper::Reserve(uint64_t bytes,
                                                           const SaveOptions& options, bool wait,
                                                           std::stop_token stop) {
+  WaitForSpare();
   // An agent that dies meanwhile gets one successor.
   for (int attempt = 0; attempt < 2; ++attempt) {
     const auto connection = Agent();
@@ -141,6 +161,7 @@ void AgentKeeper::Close(bool forget) {
     std::lock_guard lock(mutex_);
     connection = connection_;
   }
+  WaitForSpare();
   if (connection) connection->Leave(forget);
   local_.Close(forget);
 }

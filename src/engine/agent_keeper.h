@@ -1,6 +1,7 @@
 // Copies in the agent's memory, saved by the agent; by this process where there is none any more.
 #pragma once
 
+#include <future>
 #include <memory>
 #include <mutex>
 
@@ -36,6 +37,8 @@ class AgentKeeper final : public Keeper {
   // The agent, a new one where it died; null when this process is on its own from now on.
   std::shared_ptr<agent::Connection> Agent();
   Result<std::shared_ptr<agent::Connection>> LivingAgent();
+  void WarmSpare(std::shared_ptr<agent::Connection> connection, uint64_t bytes);
+  void WaitForSpare();
   void TakeOver(std::vector<SaveJob> unfinished);
   void SaveHere(SaveJob job);
   void Warn(std::string warning);
@@ -51,6 +54,7 @@ class AgentKeeper final : public Keeper {
   std::shared_ptr<agent::Connection> connection_;
   bool is_alone_ = false;
   std::vector<std::string> warnings_;
+  std::shared_future<void> warming_;  // of WarmSpare; holds no lock
 
   LocalKeeper local_;
 };

@@ -72,6 +72,17 @@ Result<std::optional<Borrowed>> Connection::Reserve(uint64_t bytes, const SaveOp
                                              {"overwrite", options.overwrite},
                                              {"wait", wait}},
                                             -1, std::move(stop)));
+  return ToBorrowed(std::move(answer));
+}
+
+void Connection::WarmSpare(uint64_t bytes) {
+  Result<Frame> answer = client_->Ask("reserve spare", {{"bytes", bytes}});
+  if (!answer) return;
+  const auto spare = ToBorrowed(*std::move(answer));
+  if (spare && *spare) Release(**spare);
+}
+
+Result<std::optional<Borrowed>> Connection::ToBorrowed(Frame answer) {
   Fields fields(answer.body);
   if (fields.Bool("busy")) return std::nullopt;
   const uint64_t arena = fields.U64("arena"), size = fields.U64("bytes");
@@ -83,6 +94,11 @@ Result<std::optional<Borrowed>> Connection::Reserve(uint64_t bytes, const SaveOp
     return tl::make_unexpected(std::move(memory).error());
   }
   return Borrowed{arena, *std::move(memory)};
+}
+
+size_t Connection::mapped() {
+  std::lock_guard lock(mutex_);
+  return mapped_.size();
 }
 
 // The arena as mapped before, or mapped now; those that the agent has no more are let go.

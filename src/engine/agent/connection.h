@@ -40,6 +40,11 @@ class Connection {
   Result<std::optional<Borrowed>> Reserve(uint64_t bytes, const SaveOptions& options, bool wait,
                                           std::stop_token stop);
   void Release(const Borrowed& borrowed);
+  // Makes and maps memory for one more state, where the bound allows it, and gives it back: so the
+  // next Reserve takes no time.
+  void WarmSpare(uint64_t bytes);
+  // Arenas of the agent that are mapped here.
+  size_t mapped();
   // Hands a state over; job.memory is that of `borrowed`. Gives the job back where the agent
   // refused it; nullopt when it has it, or Lost was told of it.
   std::optional<SaveJob> Submit(const Borrowed& borrowed, SaveJob job);
@@ -61,6 +66,7 @@ class Connection {
   void Greeted();
   void OnTold(const Json& event);
   void OnLost();
+  Result<std::optional<Borrowed>> ToBorrowed(Frame answer);
   Result<std::shared_ptr<const Arena>> MemoryOf(uint64_t arena, uint64_t bytes,
                                                 std::optional<Fd> fd, const Json& alive);
 

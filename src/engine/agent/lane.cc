@@ -65,6 +65,13 @@ Result<std::optional<Lent>> Lane::Reserve(uint64_t bytes, uint64_t step, bool ov
   return Lend(**std::move(arena));
 }
 
+Result<std::optional<Lent>> Lane::ReserveSpare(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  BITSNAP_ASSIGN(std::optional<Arena> arena, pool_.Take(std::max<uint64_t>(bytes, 1)));
+  if (!arena) return std::nullopt;
+  return Lend(*std::move(arena));
+}
+
 // Requires: mutex_ held, as in all below that do not lock it.
 Lent Lane::Lend(Arena arena) {
   Lent lent{arena.id(), arena.fd(), arena.bytes().size(), {}};

@@ -53,6 +53,9 @@ class Lane {
   // once it is saved.
   Result<std::optional<Lent>> Reserve(uint64_t bytes, uint64_t step, bool overwrite, bool wait,
                                       std::stop_token stop);
+  // Memory for a state to come, made beforehand. nullopt where the bound has no room beside what is
+  // there; nothing is given up for it.
+  Result<std::optional<Lent>> ReserveSpare(uint64_t bytes);
   // `is_intact` false: its client may still write to it, so that nobody else gets it.
   void Release(uint64_t arena, bool is_intact);
   // The state is there completely: it is the newest now, and is saved. kInvalidArgument when the

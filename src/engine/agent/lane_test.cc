@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "engine/memory_file.h"
 #include "engine/saver_test_util.h"
 
 namespace bitsnap::agent {
@@ -90,6 +91,25 @@ TEST_F(LaneTest, TwoStatesFitWithoutASettingAndTakeTheSameMemoryInTurn) {
   EXPECT_EQ(HandOver(At(4)), second);
 }
 
+TEST_F(LaneTest, MemoryMadeBeforehandIsWhatTheNextStateGets) {
+  const uint64_t first = HandOver(At(1));
+  ASSERT_TRUE(lane_.Settle({}));
+  const auto spare = lane_.ReserveSpare(Place(Views(state_)).bytes);
+  ASSERT_TRUE(spare && *spare);
+  EXPECT_NE((*spare)->id, first);
+  EXPECT_FALSE(*lane_.ReserveSpare(1));  // no room for more
+  lane_.Release((*spare)->id, /*is_intact=*/true);
+  EXPECT_EQ(HandOver(At(2)), (*spare)->id);
+}
+
+TEST_F(LaneTest, NothingIsGivenUpForMemoryBeforehand) {
+  lane_.Enter(RoundUpToPages(Place(Views(state_)).bytes));
+  HandOver(At(1));
+  ASSERT_TRUE(lane_.Settle({}));
+  EXPECT_FALSE(*lane_.ReserveSpare(1));
+  EXPECT_EQ(NewestStep(), 1);
+}
+
 TEST_F(LaneTest, WhereThereIsRoomForOneTheNewestIsGivenUpOnceItIsSaved) {
   lane_.Enter(RoundUpToPages(Place(Views(state_)).bytes));
   Gate gate;
@@ -163,7 +183,8 @@ TEST_F(LaneTest, ALeasedStateIsNotOverwritten) {
   HandOver(At(1));
   const auto lease = lane_.LeaseNewest();
   ASSERT_TRUE(lease);
-  const Arena memory = *Arena::MapOf(Fd(dup(lease->fd)), lease->bytes, /*writable=*/false);
+  const Arena memory =
+      *Arena::MapOf(Fd(dup(lease->fd)), *MemoryFileSize(lease->fd), /*writable=*/false);
   HandOver(At(2));
   ASSERT_TRUE(lane_.Settle({}));
   EXPECT_FALSE(*Reserve(3));  // one is leased, one the newest

@@ -55,6 +55,7 @@ const std::map<std::string, Session::Verb, std::less<>>& Session::Verbs() {
   static const std::map<std::string, Verb, std::less<>> verbs = {
       {"hello", {&Session::Greet}},
       {"reserve", {&Session::Reserve, /*may_wait=*/true}},
+      {"reserve spare", {&Session::ReserveSpare}},
       {"release", {&Session::Release}},
       {"submit", {&Session::Submit}},
       {"cancel", {&Session::Cancel}},
@@ -162,6 +163,19 @@ Result<Session::Answer> Session::Reserve(const Json& request, std::optional<Fd>,
   BITSNAP_TRY(fields.Check());
   BITSNAP_ASSIGN(const std::optional<Lent> lent,
                  lane_->Reserve(bytes, step, overwrite, wait, std::move(stop)));
+  return Lend(lent);
+}
+
+Result<Session::Answer> Session::ReserveSpare(const Json& request, std::optional<Fd>,
+                                              std::stop_token) {
+  Fields fields(request);
+  const uint64_t bytes = fields.U64("bytes");
+  BITSNAP_TRY(fields.Check());
+  BITSNAP_ASSIGN(const std::optional<Lent> lent, lane_->ReserveSpare(bytes));
+  return Lend(lent);
+}
+
+Session::Answer Session::Lend(const std::optional<Lent>& lent) {
   if (!lent) return Answer{{{"busy", true}}, Fd()};
   {
     std::lock_guard lock(mutex_);
