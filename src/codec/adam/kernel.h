@@ -97,6 +97,9 @@ inline double RelativeLength(const ErrorSums& sums) {
   return sums.norm2 > 0 ? sums.along / sums.norm2 : 1;
 }
 
+// By how much the relative error may be more than that of these sums, for the denominators' sake.
+inline constexpr double kMeasureTolerance = 5e-5;
+
 // Requires: at most 2^16 pairs, or the sums lose precision.
 ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
                        Stretch stretch);
