@@ -78,7 +78,7 @@ bench-rivals: build-release .venv/rivals.stamp trace  ## All codecs and their ri
 
 bench-stall: .venv/bitsnap.stamp  ## What saving costs a training run, against torch.save and DCP
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/stall/run.py
-	@$(PYTHON) bench/stall/report.py
+	@$(PYTHON) bench/stall/stall_report.py
 
 bench-restore: .venv/bitsnap.stamp  ## How fast a state comes back, from disk and from memory
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/restore.py

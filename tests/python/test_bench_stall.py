@@ -7,7 +7,7 @@ from pathlib import Path
 
 STALL = Path(__file__).parents[2] / "bench/stall"
 sys.path.append(str(STALL))
-import report  # noqa: E402
+import stall_report  # noqa: E402
 
 
 def measure(path, way, *options):
@@ -28,7 +28,7 @@ def test_rows_and_table(tmp_path):
     assert int(saved["written_bytes"]) > 0.9 * int(saved["state_bytes"])
     failed = measure(path, "torch.save", "--steps", "none")
     assert "ended with" in failed["torch.save"]["note"]
-    table = report.table(report.read(path)).splitlines()
+    table = stall_report.table(stall_report.read(path)).splitlines()
     assert [line.split(" | ")[0] for line in table[4:]] == [
         "| no saving", "| torch.save", "| bitsnap fast, thread",
     ]  # fmt: skip

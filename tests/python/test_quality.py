@@ -57,7 +57,8 @@ def test_lossy_profiles_keep_their_bounds_and_state_them_truly(rows):
     for name, most in BOUNDS.items():
         for row in of(rows, name):
             measured = float(row["measured_error"])
-            assert measured == pytest.approx(float(row["stated_error"]), rel=1e-3)
+            # Pairs that escape are exact, so that less may be lost than was said.
+            assert 0.99 * float(row["stated_error"]) < measured < 1.001 * float(row["stated_error"])
             assert most / 2 < measured <= most
             assert row["bit_identical"] == "False"
 

@@ -146,8 +146,8 @@ TEST(Adam, MeasuresTheErrorThatItMakes) {
   for (double bound : kBounds) {
     const auto coded = Encode(pair, nullptr, bound);
     EXPECT_NEAR(UpdateError(pair, Decode(*coded, pair, nullptr)), coded->error, bound * 1e-3);
-    EXPECT_GT(coded->error, 0.96 * bound - kMeasureTolerance);
-    EXPECT_LE(coded->error, bound - kMeasureTolerance);
+    EXPECT_GT(coded->error, 0.96 * bound);
+    EXPECT_LE(coded->error, bound);
   }
 }
 
@@ -355,10 +355,10 @@ TEST(Adam, GoldenChecksums) {
   Pair base = pair;
   for (float& v : base.v) v *= 1.25f;
   for (float& m : base.m) m *= 0.5f;
-  const uint64_t golden_params[] = {13933658032246059124u, 1102080851474206909u,
-                                    6814666322652241791u, 10962823912629248190u};
-  const uint64_t golden_decoded[] = {15258885929350049475u, 396948366540273256u,
-                                     6102616254034467867u, 16871148755700620949u};
+  const uint64_t golden_params[] = {12226211876973954637u, 2344675811678748291u,
+                                    6777499242050153611u, 17141310442994710640u};
+  const uint64_t golden_decoded[] = {3163730795031026739u, 13738248974672617669u,
+                                     14800721585300583895u, 16842374170983037138u};
   for (size_t i = 0; i < 4; ++i) {
     SCOPED_TRACE(kBounds[i]);
     const auto coded = Encode(pair, i % 2 == 0 ? &base : nullptr, kBounds[i]);

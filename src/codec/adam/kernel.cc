@@ -269,31 +269,19 @@ ErrorSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anch
   alignas(64) std::array<float, kSums> along{};
   const Scale scale(grid, stretch);
   ForEach(anchors.size(), [&](auto d, size_t i) HWY_ATTR {
-    const auto largest = hn::Set(d, scale.max_update * (1 + kUnsure));
-    const auto surely = hn::Set(d, scale.max_update * (1 - kUnsure));
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
-    const auto anchor = hn::LoadU(d, anchors.data() + i);
-    const auto [v_index, v_known] = PlaceV(d, v, anchor, scale);
-    const auto eps = hn::Set(d, grid.eps);
-    const auto log = hn::Add(anchor, hn::Mul(v_index, hn::Set(d, grid.v_step)));
-    const auto decoded = hn::Add(Exp2(d, hn::Mul(InExponents(d, log), hn::Set(d, 0.5f))), eps);
-    const auto exact = hn::Add(hn::Sqrt(v), eps);
-    const auto ratio = hn::Mul(hn::Div(m, hn::Mul(decoded, exact)), hn::Set(d, scale.inverse_u));
-    const auto placed = hn::Mul(hn::Mul(ratio, exact), hn::Set(d, stretch));
-    const auto known = hn::And(v_known, hn::Lt(hn::Abs(placed), largest));
-    const auto sure = hn::And(v_known, hn::Lt(hn::Abs(placed), surely));
-    const auto place = hn::Mul(ratio, decoded);
-    const auto index = Nearest(d, hn::IfThenElseZero(known, placed), scale.u_zone);
-    const auto error = hn::IfThenElseZero(known, hn::Sub(place, index));
-    const auto product = hn::IfThenElseZero(known, hn::Mul(place, index));
-    const auto counted = hn::IfThenElseZero(sure, place);
+    const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
+    const auto u = hn::Div(m, hn::Add(hn::Sqrt(v), hn::Set(d, grid.eps)));
+    const auto place = hn::IfThenElseZero(placed.known, hn::Mul(u, hn::Set(d, scale.inverse_u)));
+    const auto index = hn::IfThenElseZero(placed.known, placed.u_index);
+    const auto error = hn::Sub(place, index);
     float* e = &error2[i % kSums];
     float* n = &norm2[i % kSums];
     float* a = &along[i % kSums];
     hn::StoreU(hn::Add(hn::LoadU(d, e), hn::Mul(error, error)), d, e);
-    hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(counted, counted)), d, n);
-    hn::StoreU(hn::Add(hn::LoadU(d, a), product), d, a);
+    hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(place, place)), d, n);
+    hn::StoreU(hn::Add(hn::LoadU(d, a), hn::Mul(place, index)), d, a);
   });
   ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {

@@ -80,8 +80,7 @@ void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 
 // Sums, over the pairs that Quantize gives indices, of (u - u^)^2, u^2 and u u^ with u = m /
 // (sqrt(v) + eps), in units of u_step^2. Element i is added to sum i % 16; then the 16 sums in
-// order. Goes by a denominator that is up to 5e-5 off Quantize's and takes a division and a root
-// less; pairs so near to kMaxUpdate that this may matter count only as errors.
+// order.
 struct ErrorSums {
   double error2 = 0;
   double norm2 = 0;
@@ -96,9 +95,6 @@ inline double RelativeError(const ErrorSums& sums) {
 inline double RelativeLength(const ErrorSums& sums) {
   return sums.norm2 > 0 ? sums.along / sums.norm2 : 1;
 }
-
-// By how much the relative error may be more than that of these sums, for the denominators' sake.
-inline constexpr double kMeasureTolerance = 5e-5;
 
 // Requires: at most 2^16 pairs, or the sums lose precision.
 ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,

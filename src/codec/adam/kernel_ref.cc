@@ -29,12 +29,6 @@ int Nearest(float place, float zone) {
   return std::abs(place) < zone ? 0 : static_cast<int>(std::rint(place));
 }
 
-// sqrt(2^log) + eps.
-float DecodedDenominator(float log, const Grid& grid) {
-  log = std::min(std::max(log, kMinExponent), kMaxExponent);
-  return Exp2(log * 0.5f) + grid.eps;
-}
-
 bool IsIndex(int16_t k) { return k > kZero; }
 
 int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
@@ -116,28 +110,21 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   }
 }
 
-ErrorSums MeasureErrorRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
-                          const Grid& grid, Stretch stretch) {
+ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                          Stretch stretch) {
+  std::vector<int16_t> kv(anchors.size()), ku(anchors.size());
+  QuantizeRef(v, m, anchors, grid, stretch, {kv, ku});
   std::array<float, kSums> error2{};
   std::array<float, kSums> norm2{};
   std::array<float, kSums> along{};
-  const float limit = MaxUpdateIndex(grid);
-  for (size_t i = 0; i < anchors.size(); ++i) {
-    const float v = Load(v_bytes, i);
-    const float v_place = (Log2(IsNormal(v) ? v : 1.0f) - anchors[i]) * (1.0f / grid.v_step);
-    if (!IsNormal(v) || !InRange(v_place)) continue;
-    const int k = Nearest(v_place, ZoneOfV(grid));
-    const float decoded =
-        DecodedDenominator(anchors[i] + static_cast<float>(k) * grid.v_step, grid);
-    const float exact = std::sqrt(v) + grid.eps;
-    const float ratio = Load(m_bytes, i) / (decoded * exact) * (1.0f / grid.u_step);
-    const float place = ratio * decoded, placed = ratio * exact * stretch;
-    if (!(std::abs(placed) < limit * (1 + kUnsure))) continue;
-    const auto index = static_cast<float>(Nearest(placed, ZoneOfU(grid)));
+  for (size_t i = 0; i < kv.size(); ++i) {
+    if (!IsIndex(kv[i])) continue;
+    const float place = Load(m, i) / (std::sqrt(Load(v, i)) + grid.eps) * (1.0f / grid.u_step);
+    const auto index = static_cast<float>(ku[i]);
     const float error = place - index;
     error2[i % kSums] += error * error;
+    norm2[i % kSums] += place * place;
     along[i % kSums] += place * index;
-    if (std::abs(placed) < limit * (1 - kUnsure)) norm2[i % kSums] += place * place;
   }
   ErrorSums sum;
   for (size_t lane = 0; lane < kSums; ++lane) {

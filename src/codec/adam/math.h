@@ -50,10 +50,6 @@ inline float Exp2(float x) {
 // and rounded.
 inline constexpr int32_t kLogBias = 0x085600 - 0x3f800000;
 
-// Interval around a limit of |u| within which MeasureError does not know the side, as a share of
-// it.
-inline constexpr float kUnsure = 0x1p-12f;
-
 // Smaller |m| decode to +0. One exponent above the denormals, where CPUs begin to differ.
 inline constexpr float kFlushBelow = 0x1p-125f;
 

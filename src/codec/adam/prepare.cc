@@ -143,7 +143,6 @@ std::optional<ErrorSums> Settle(const AdamTensor& tensor, double bound, Params& 
 }  // namespace
 
 std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps) {
-  bound -= kMeasureTolerance;
   if (tensor.v.empty() || !(bound > 0) || !(bound < 1)) return std::nullopt;
   const auto float_eps = static_cast<float>(eps);
   const size_t elements = tensor.v.size() / sizeof(float);
