@@ -118,13 +118,12 @@ def write(path: Path, rows: list[dict]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scratch", help="where to save (default: the temporary folder)")
     parser.add_argument("--csv", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=PAGE, help="whose table is replaced")
     parser.add_argument("--size", choices=SIZES, default="full")
     options = parser.parse_args()
     rows: list[dict] = []
-    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         for profile in ("fast", "exact"):
             for row in measure(profile, options.size, Path(scratch)):
                 rows.append(row)
