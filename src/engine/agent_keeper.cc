@@ -9,6 +9,9 @@
 namespace bitsnap {
 namespace {
 
+// An agent that dies while it is asked gets one successor.
+constexpr int kAttempts = 2;
+
 agent::Hello ToHello(const Store& store, const SaverOptions& options) {
   return {.store = store.directory().native(),
           .rank = options.agent->rank,
@@ -109,18 +112,23 @@ std::shared_ptr<agent::Connection> AgentKeeper::Agent() {
   return nullptr;
 }
 
-Result<std::shared_ptr<agent::Connection>> AgentKeeper::LivingAgent() {
-  auto connection = Agent();
-  if (!connection) return Fail(ErrorKind::kIo, "there is no agent any more");
-  return connection;
+template <class Question>
+auto AgentKeeper::Ask(const Question& question)
+    -> decltype(question(std::declval<std::shared_ptr<agent::Connection>>())) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto connection = Agent();
+    if (!connection) break;
+    auto answer = question(connection);
+    if (answer || !connection->is_lost()) return answer;
+  }
+  return Fail(ErrorKind::kIo, "there is no agent any more");
 }
 
 Result<std::unique_ptr<Reservation>> AgentKeeper::Reserve(uint64_t bytes,
                                                           const SaveOptions& options, bool wait,
                                                           std::stop_token stop) {
   WaitForSpare();
-  // An agent that dies meanwhile gets one successor.
-  for (int attempt = 0; attempt < 2; ++attempt) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto connection = Agent();
     if (!connection) break;
     auto borrowed = connection->Reserve(bytes, options, wait, stop);
@@ -190,23 +198,25 @@ Result<std::optional<Snapshot>> AgentKeeper::Newest() {
 }
 
 Result<void> AgentKeeper::Hold(const std::string& key, Bytes content) {
-  BITSNAP_ASSIGN(const auto connection, LivingAgent());
-  return connection->Hold(key, content);
+  return Ask([&](const auto& connection) { return connection->Hold(key, content); });
 }
 
+// An agent that is gone holds nothing: what it held is no error to whoever looks for it elsewhere.
+
 Result<std::vector<std::string>> AgentKeeper::Held() {
-  BITSNAP_ASSIGN(const auto connection, LivingAgent());
-  return connection->Held();
+  auto keys = Ask([](const auto& connection) { return connection->Held(); });
+  if (!keys && !Agent()) return std::vector<std::string>();
+  return keys;
 }
 
 Result<std::shared_ptr<const Arena>> AgentKeeper::Fetch(const std::string& key) {
-  BITSNAP_ASSIGN(const auto connection, LivingAgent());
-  return connection->Fetch(key);
+  return Ask([&](const auto& connection) { return connection->Fetch(key); });
 }
 
 Result<void> AgentKeeper::Drop(const std::vector<std::string>& keys) {
-  BITSNAP_ASSIGN(const auto connection, LivingAgent());
-  return connection->Drop(keys);
+  const auto dropped = Ask([&](const auto& connection) { return connection->Drop(keys); });
+  if (!dropped && !Agent()) return {};
+  return dropped;
 }
 
 }  // namespace bitsnap

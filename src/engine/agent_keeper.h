@@ -4,6 +4,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include <bitsnap/saver.h>
 
@@ -36,7 +37,10 @@ class AgentKeeper final : public Keeper {
   Result<void> Connect();
   // The agent, a new one where it died; null when this process is on its own from now on.
   std::shared_ptr<agent::Connection> Agent();
-  Result<std::shared_ptr<agent::Connection>> LivingAgent();
+  // What the agent answers, or its successor where it dies meanwhile; kIo where there is none.
+  template <class Question>
+  auto Ask(const Question& question)
+      -> decltype(question(std::declval<std::shared_ptr<agent::Connection>>()));
   void WarmSpare(std::shared_ptr<agent::Connection> connection, uint64_t bytes);
   void WaitForSpare();
   void TakeOver(std::vector<SaveJob> unfinished);

@@ -92,6 +92,28 @@ TEST_F(AgentTest, HoldsBytesForOthers) {
   EXPECT_EQ(ToVector(**fetched), content);  // as long as somebody has it
 }
 
+TEST_F(AgentTest, WhoAsksADyingAgentIsAnsweredByTheNextOne) {
+  Saver saver = Start();
+  const auto ask = [&](const char* what, const std::function<void()>& question) {
+    SCOPED_TRACE(what);
+    ASSERT_TRUE(saver.Hold("a", Noise(100, 1)));
+    const pid_t agent = AgentProcess();
+    Kill(agent, SIGSTOP);  // so that the question is on its way when it dies
+    std::thread asking(question);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    Kill(agent);
+    asking.join();
+    EXPECT_TRUE(Eventually([&] { return !IsRunning(agent); }));
+    EXPECT_THAT(saver.TakeWarnings(), Contains(HasSubstr("is gone")));
+  };
+  ask("held", [&] { EXPECT_THAT(*saver.Held(), IsEmpty()); });
+  ask("fetch", [&] { EXPECT_EQ(saver.Fetch("a").error().kind, ErrorKind::kNotFound); });
+  ask("drop", [&] { EXPECT_TRUE(saver.Drop({"a"})); });
+  ask("newest", [&] { EXPECT_FALSE(*saver.Newest()); });
+  ask("hold", [&] { EXPECT_TRUE(saver.Hold("b", Noise(100, 2))); });
+  EXPECT_THAT(*saver.Held(), ElementsAre("b"));
+}
+
 TEST_F(AgentTest, RanksThatStartAtOnceShareOneAgent) {
   constexpr uint32_t kRanks = 4;
   std::vector<std::thread> ranks;
@@ -144,12 +166,14 @@ TEST_F(AgentTest, WhatAKilledAgentHadNotFinishedIsFinishedHere) {
       ExpectStep(store_, step, SmallState(step, 50'000));
     }
     ASSERT_TRUE(saver.Save(Views(SmallState(1, 100)), At(first + 10)));
-    EXPECT_NE(AgentProcess(), 0);
-    EXPECT_NE(AgentProcess(), agent);
+    const pid_t successor = AgentProcess();
+    EXPECT_NE(successor, 0);
+    EXPECT_NE(successor, agent);
     const auto warnings = saver.TakeWarnings();
     ASSERT_FALSE(warnings.empty());
     EXPECT_THAT(warnings[0], HasSubstr("is gone"));
     ASSERT_TRUE(saver.Close());
+    ExpectGone(successor);  // or it would be taken for the next round's
   }
 }
 
@@ -173,7 +197,10 @@ TEST_F(AgentTest, WithoutAnotherAgentItGoesOnAlone) {
   EXPECT_THAT(saver.TakeWarnings(),
               Contains(HasSubstr("from now on this process saves for itself")));
   EXPECT_FALSE(*saver.Newest());
-  EXPECT_FALSE(saver.Hold("a", {}));
+  EXPECT_EQ(saver.Hold("a", {}).error().kind, ErrorKind::kIo);
+  EXPECT_THAT(*saver.Held(), IsEmpty());
+  EXPECT_EQ(saver.Fetch("a").error().kind, ErrorKind::kIo);
+  EXPECT_TRUE(saver.Drop({"a"}));
 }
 
 TEST_F(AgentTest, AnAgentThatCannotBeStartedIsAnError) {

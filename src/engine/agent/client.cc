@@ -87,15 +87,14 @@ void Client::Dispatch(Frame frame) {
 }
 
 void Client::Lose() {
-  {
-    std::lock_guard lock(mutex_);
-    is_lost_ = true;
-    for (auto& [id, question] : questions_) {
-      if (!question.answer) question.answer = Lost();
-    }
-    answered_.notify_all();
-  }
+  // First, so that who is answered that the agent is gone finds all that follows from it done.
   events_.lost();
+  std::lock_guard lock(mutex_);
+  is_lost_ = true;
+  for (auto& [id, question] : questions_) {
+    if (!question.answer) question.answer = Lost();
+  }
+  answered_.notify_all();
 }
 
 }  // namespace bitsnap::agent
