@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <mutex>
 
 #include "io/memory_file.h"
 #include "io/system_error.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 
 #include "io/read_range.h"
 #include "io/system_error.h"
@@ -47,7 +48,7 @@ class Readable final : public ReadableFile {
   const std::filesystem::path& path() const override { return handle_.path; }
 
   Result<void> Read(uint64_t offset, MutableBytes out) const override {
-    const std::lock_guard lock(handle_.tree->mutex);
+    const std::shared_lock lock(handle_.tree->mutex);
     const auto& content = handle_.node->content;
     // A power cut may have shortened it.
     const uint64_t end = std::min<uint64_t>(size_, content.size());

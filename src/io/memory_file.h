@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
-#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -27,7 +27,7 @@ struct MemoryNode {
 };
 
 struct MemoryTree {
-  std::mutex mutex;  // guards all nodes
+  std::shared_mutex mutex;  // guards all nodes; shared by those who only read
   std::shared_ptr<MemoryNode> root;
 };
 
