@@ -2,14 +2,18 @@
 // still promise what they do not hold.
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <random>
 
 #include "io/memory.h"
 #include "pipeline/decode.h"
 #include "pipeline/encode.h"
 #include "pipeline/error_sums.h"
 #include "snapshot/writer.h"
+#include "tests/support/simd_targets.h"
 
 namespace bitsnap {
 namespace {
@@ -154,6 +158,28 @@ TEST(MeasureError, CountsFiniteValuesOnly) {
   EXPECT_EQ(sums.squared, 0.25 + 0.0625 + 1);
   EXPECT_EQ(sums.relative, 0.5 + 0.25);
   EXPECT_EQ(sums.largest, 1);
+}
+
+TEST(MeasureError, EqualBitsOnEverySimdTarget) {
+  std::mt19937 random(1);
+  std::vector<float> original(5003), decoded(5003);
+  for (size_t i = 0; i < original.size(); ++i) {
+    original[i] = std::bit_cast<float>(static_cast<uint32_t>(random()));
+    decoded[i] = original[i] * (1 + 0x1p-12f * static_cast<float>(random() % 256));
+    if (std::isnan(original[i]) || std::isinf(original[i])) decoded[i] = original[i];
+  }
+  const Bytes x = std::as_bytes(std::span(original)), y = std::as_bytes(std::span(decoded));
+  const ErrorSums want = MeasureError(x, y);
+  EXPECT_GT(want.relative, 0);
+  test::ForEachSimdTarget([&](const char* target) {
+    SCOPED_TRACE(target);
+    const ErrorSums got = MeasureError(x, y);
+    EXPECT_EQ(got.values, want.values);
+    EXPECT_EQ(got.nonzero, want.nonzero);
+    EXPECT_EQ(got.squared, want.squared);
+    EXPECT_EQ(got.relative, want.relative);
+    EXPECT_EQ(got.largest, want.largest);
+  });
 }
 
 }  // namespace

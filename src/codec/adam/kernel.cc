@@ -250,6 +250,19 @@ void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std:
   });
 }
 
+void AddColumns(int mean, std::span<const int8_t> columns, std::span<float> anchors) {
+  constexpr float kUnit = 1.0f / kMeanUnit;
+  ForEach(anchors.size(), [&](auto d, size_t i) HWY_ATTR {
+    const Signed<decltype(d)> di;
+    const hn::Rebind<int8_t, decltype(d)> d8;
+    auto sum = hn::Set(di, int32_t{mean});
+    if (!columns.empty()) {
+      sum = hn::Add(sum, hn::PromoteTo(di, hn::LoadU(d8, columns.data() + i)));
+    }
+    hn::StoreU(hn::Mul(hn::ConvertTo(d, sum), hn::Set(d, kUnit)), d, anchors.data() + i);
+  });
+}
+
 void LogV(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   ForEach(logs.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
@@ -303,6 +316,7 @@ HWY_EXPORT(ReconstructV);
 HWY_EXPORT(ReconstructM);
 HWY_EXPORT(IndexV);
 HWY_EXPORT(IndexM);
+HWY_EXPORT(AddColumns);
 HWY_EXPORT(LogV);
 HWY_EXPORT(MeasureError);
 
@@ -327,6 +341,10 @@ void IndexV(Bytes v, std::span<const float> anchors, const Grid& grid, std::span
 
 void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std::span<int16_t> ku) {
   HWY_DYNAMIC_DISPATCH(IndexM)(m, denominators, grid, ku);
+}
+
+void AddColumns(int mean, std::span<const int8_t> columns, std::span<float> anchors) {
+  HWY_DYNAMIC_DISPATCH(AddColumns)(mean, columns, anchors);
 }
 
 void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs) {

@@ -72,6 +72,12 @@ void ReconstructM(std::span<const int16_t> kv, std::span<const int16_t> ku,
 void IndexV(Bytes v, std::span<const float> anchors, const Grid& grid, std::span<int16_t> kv);
 void IndexM(Bytes m, std::span<const float> denominators, const Grid& grid, std::span<int16_t> ku);
 
+// Means are stored in units of 1/kMeanUnit of log2 v.
+inline constexpr int kMeanUnit = 8;
+
+// Anchors: `mean` plus the columns' means, of which there are as many or none.
+void AddColumns(int mean, std::span<const int8_t> columns, std::span<float> anchors);
+
 // log2 of v in units of 1/kLogUnit, `otherwise` where v is not a normal number. Linear between
 // powers of two, and so up to 0.06 off, which is near enough for means and much quicker than Log2.
 inline constexpr int kLogUnitBits = 6;

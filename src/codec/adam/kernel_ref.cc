@@ -101,6 +101,13 @@ void IndexMRef(Bytes m, std::span<const float> denominators, const Grid& grid,
   }
 }
 
+void AddColumnsRef(int mean, std::span<const int8_t> columns, std::span<float> anchors) {
+  for (size_t i = 0; i < anchors.size(); ++i) {
+    const int sum = columns.empty() ? mean : mean + columns[i];
+    anchors[i] = static_cast<float>(sum) / kMeanUnit;
+  }
+}
+
 void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   for (size_t i = 0; i < logs.size(); ++i) {
     const float v = Load(v_bytes, i);

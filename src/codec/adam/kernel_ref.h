@@ -15,6 +15,7 @@ void ReconstructMRef(std::span<const int16_t> kv, std::span<const int16_t> ku,
 void IndexVRef(Bytes v, std::span<const float> anchors, const Grid& grid, std::span<int16_t> kv);
 void IndexMRef(Bytes m, std::span<const float> denominators, const Grid& grid,
                std::span<int16_t> ku);
+void AddColumnsRef(int mean, std::span<const int8_t> columns, std::span<float> anchors);
 void LogVRef(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
                           Stretch stretch);

@@ -141,6 +141,24 @@ TEST(AdamKernel, EqualsReferenceOnEveryTarget) {
   });
 }
 
+TEST(AdamKernel, AddsColumnsOnEveryTarget) {
+  test::ForEachSimdTarget([](const char* target) {
+    SCOPED_TRACE(target);
+    std::mt19937 random(7);
+    for (size_t n = 1; n <= 70; ++n) {
+      std::vector<int8_t> columns(n);
+      for (int8_t& column : columns) column = static_cast<int8_t>(random());
+      const int mean = static_cast<int>(random() % 2270) - 1135;
+      Floats anchors(n), want(n);
+      for (const auto& given : {std::span<const int8_t>(columns), std::span<const int8_t>()}) {
+        AddColumns(mean, given, anchors);
+        AddColumnsRef(mean, given, want);
+        ExpectSame(want, anchors);
+      }
+    }
+  });
+}
+
 #if defined(__SSE2__)
 // torch.set_flush_denormal(True) puts a thread, and those it starts, into this mode.
 TEST(AdamKernel, FlushToZeroChangesNothing) {

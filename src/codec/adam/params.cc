@@ -30,18 +30,6 @@ std::span<const int8_t> ReadMeans(ByteReader& reader, uint64_t count) {
   return {reinterpret_cast<const int8_t*>(means.data()), means.size()};
 }
 
-// The anchors of one row's part, which has no columns or `columns`.
-void FillRow(int origin, std::span<const int8_t> columns, std::span<float> anchors) {
-  constexpr float kUnit = 1.0f / kMeanUnit;
-  if (columns.empty()) {
-    std::ranges::fill(anchors, static_cast<float>(origin) * kUnit);
-    return;
-  }
-  for (size_t i = 0; i < anchors.size(); ++i) {
-    anchors[i] = static_cast<float>(origin + columns[i]) * kUnit;
-  }
-}
-
 }  // namespace
 
 std::vector<std::byte> WriteParams(const Params& params) {
@@ -77,7 +65,7 @@ bool Covers(const Params& params, uint64_t end) {
 }
 
 void FillAnchors(const Params& params, uint64_t first, std::span<float> anchors) {
-  if (params.rows.empty()) return FillRow(params.origin, {}, anchors);
+  if (params.rows.empty()) return AddColumns(params.origin, {}, anchors);
   const uint64_t length = params.row_length;
   while (!anchors.empty()) {
     const uint64_t row = first / length;
@@ -87,7 +75,7 @@ void FillAnchors(const Params& params, uint64_t first, std::span<float> anchors)
     if (params.panel_rows > 0) {
       columns = params.columns.subspan(row / params.panel_rows * length + column, part);
     }
-    FillRow(params.origin + params.rows[row], columns, anchors.first(part));
+    AddColumns(params.origin + params.rows[row], columns, anchors.first(part));
     anchors = anchors.subspan(part);
     first += part;
   }

@@ -12,9 +12,6 @@
 
 namespace bitsnap::adam {
 
-// Means are stored in units of 1/kMeanUnit of log2 v.
-inline constexpr int kMeanUnit = 8;
-
 // A view: the means belong to whoever made them. Element i stands in row i / row_length and column
 // i % row_length; its anchor is the sum of `origin`, its row's mean and its column's, as far as
 // there are any. Columns have means of their own in each panel of so many rows: the heads of an
