@@ -44,6 +44,12 @@ class AgentKeeper::Lent final : public Reservation {
       keeper_.Warn(fmt::format("the agent did not take step {}; it is saved in this process",
                                refused->options.step));
     }
+    // The memory is the agent's to lend again once the state is saved from it.
+    refused->done = [connection = connection_, borrowed,
+                     next = std::move(refused->done)](Result<SaveReport> report) {
+      next(std::move(report));
+      connection->Release(borrowed);
+    };
     keeper_.SaveHere(*std::move(refused));
   }
 

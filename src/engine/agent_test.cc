@@ -203,6 +203,21 @@ TEST_F(AgentTest, WithoutAnotherAgentItGoesOnAlone) {
   EXPECT_TRUE(saver.Drop({"a"}));
 }
 
+TEST_F(AgentTest, StatesThatTheAgentRefusesAreSavedHereAndTheirMemoryIsLentAgain) {
+  Saver saver = Start();
+  const Contents state = SmallState(1, 1'000);
+  for (uint64_t step = 1; step <= 3; ++step) {  // more than there is memory for
+    SaveOptions options = At(step);
+    options.metadata.resize(agent::kMaxFrameBytes);
+    const auto saved = saver.Save(Views(state), options);
+    ASSERT_TRUE(saved) << saved.error().message;
+    ASSERT_TRUE(saved->Wait()) << saved->Wait().error().message;
+    EXPECT_THAT(saver.TakeWarnings(), Contains(HasSubstr("did not take step")));
+    ExpectStep(store_, step, state);
+  }
+  ASSERT_TRUE(saver.Close());
+}
+
 TEST_F(AgentTest, AnAgentThatCannotBeStartedIsAnError) {
   SaverOptions options = Options();
   options.agent->executable = "/nowhere/bitsnap";

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -34,7 +35,8 @@ constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 
 uint64_t RoundUpToPages(uint64_t bytes) {
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return (bytes + page - 1) / page * page;
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  return bytes > kMost - page ? kMost : (bytes + page - 1) / page * page;
 }
 
 Result<Arena> Arena::Map(uint64_t bytes) {

@@ -38,7 +38,7 @@ class Arena {
   uint64_t id_ = 0;
 };
 
-// Whole pages that hold `bytes`.
+// Whole pages that hold `bytes`; of more than there can be, as much as can be asked for.
 uint64_t RoundUpToPages(uint64_t bytes);
 
 }  // namespace bitsnap

@@ -1,5 +1,7 @@
 #include "engine/arena_pool.h"
 
+#include <limits>
+
 #include <fmt/format.h>
 
 #include "base/try.h"
@@ -8,8 +10,8 @@ namespace bitsnap {
 
 Result<std::optional<Arena>> ArenaPool::Take(uint64_t bytes) {
   bytes = RoundUpToPages(bytes);
-  largest_ = std::max(largest_, bytes);
-  if (bytes > limit()) {
+  const uint64_t limit = LimitFor(bytes);
+  if (bytes > limit) {
     return Fail(ErrorKind::kInvalidArgument,
                 fmt::format("a copy of the state takes {} bytes, more than max_memory ({}); raise "
                             "max_memory, or save without the background",
@@ -21,11 +23,18 @@ Result<std::optional<Arena>> ArenaPool::Take(uint64_t bytes) {
     free_.erase(found);
     return arena;
   }
-  while (!free_.empty() && mapped_ + bytes > limit()) DropFree(free_.size() - 1);
-  if (mapped_ + bytes > limit()) return std::nullopt;
+  while (!free_.empty() && bytes > limit - std::min(limit, mapped_)) DropFree(free_.size() - 1);
+  if (bytes > limit - std::min(limit, mapped_)) return std::nullopt;
   BITSNAP_ASSIGN(Arena arena, map_(bytes));
   mapped_ += arena.bytes().size();
+  largest_ = std::max(largest_, bytes);
   return arena;
+}
+
+uint64_t ArenaPool::LimitFor(uint64_t bytes) const {
+  if (max_bytes_ != 0) return max_bytes_;
+  const uint64_t largest = std::max(largest_, bytes);
+  return largest + std::min(largest, std::numeric_limits<uint64_t>::max() - largest);
 }
 
 void ArenaPool::Clear() {

@@ -14,7 +14,7 @@ namespace bitsnap {
 class ArenaPool {
  public:
   using Map = Result<Arena>(uint64_t bytes);
-  // `max_bytes` 0: twice the largest arena asked for so far. `map` makes a new one.
+  // `max_bytes` 0: twice the largest arena taken so far. `map` makes a new one.
   explicit ArenaPool(uint64_t max_bytes, Map* map = Arena::Map)
       : max_bytes_(max_bytes), map_(map) {}
 
@@ -31,7 +31,7 @@ class ArenaPool {
   const std::vector<Arena>& free() const { return free_; }
 
  private:
-  uint64_t limit() const { return max_bytes_ != 0 ? max_bytes_ : 2 * largest_; }
+  uint64_t LimitFor(uint64_t bytes) const;
   void DropFree(size_t index);
 
   uint64_t max_bytes_;

@@ -72,23 +72,26 @@ Result<std::optional<Borrowed>> Connection::Reserve(uint64_t bytes, const SaveOp
                                              {"overwrite", options.overwrite},
                                              {"wait", wait}},
                                             -1, std::move(stop)));
-  return ToBorrowed(std::move(answer));
+  return ToBorrowed(std::move(answer), bytes);
 }
 
 void Connection::WarmSpare(uint64_t bytes) {
   Result<Frame> answer = client_->Ask("reserve spare", {{"bytes", bytes}});
   if (!answer) return;
-  const auto spare = ToBorrowed(*std::move(answer));
+  const auto spare = ToBorrowed(*std::move(answer), bytes);
   if (spare && *spare) Release(**spare);
 }
 
-Result<std::optional<Borrowed>> Connection::ToBorrowed(Frame answer) {
+Result<std::optional<Borrowed>> Connection::ToBorrowed(Frame answer, uint64_t wanted) {
   Fields fields(answer.body);
   if (fields.Bool("busy")) return std::nullopt;
   const uint64_t arena = fields.U64("arena"), size = fields.U64("bytes");
   const Json& alive = fields.Array("alive");
   BITSNAP_TRY(fields.Check());
   auto memory = MemoryOf(arena, size, std::move(answer.fd), alive);
+  if (memory && (*memory)->bytes().size() < wanted) {
+    memory = Fail(ErrorKind::kCorrupt, "the agent lent less memory than was asked for");
+  }
   if (!memory) {
     Release({arena, nullptr});
     return tl::make_unexpected(std::move(memory).error());

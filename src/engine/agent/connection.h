@@ -66,7 +66,8 @@ class Connection {
   void Greeted();
   void OnTold(const Json& event);
   void OnLost();
-  Result<std::optional<Borrowed>> ToBorrowed(Frame answer);
+  // kCorrupt when the memory lent is less than was `wanted`.
+  Result<std::optional<Borrowed>> ToBorrowed(Frame answer, uint64_t wanted);
   Result<std::shared_ptr<const Arena>> MemoryOf(uint64_t arena, uint64_t bytes,
                                                 std::optional<Fd> fd, const Json& alive);
 

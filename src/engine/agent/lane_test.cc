@@ -126,6 +126,17 @@ TEST_F(LaneTest, WhereThereIsRoomForOneTheNewestIsGivenUpOnceItIsSaved) {
   EXPECT_FALSE(*Reserve(3));
 }
 
+TEST_F(LaneTest, WhatWasAskedForInVainIsNotInTheBound) {
+  for (const uint64_t bytes : {~uint64_t{0}, ~uint64_t{0} - 4096, uint64_t{1} << 62}) {
+    EXPECT_EQ(lane_.Reserve(bytes, 1, false, false, {}).error().kind, ErrorKind::kOutOfMemory);
+  }
+  Gate gate;
+  HandOver(gate.At(1));
+  HandOver(At(2));
+  EXPECT_FALSE(*Reserve(3));
+  Finish(gate);
+}
+
 TEST_F(LaneTest, WaitingCanBeStopped) {
   Gate gate;
   HandOver(gate.At(1));

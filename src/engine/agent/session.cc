@@ -11,6 +11,7 @@
 
 #include "base/try.h"
 #include "engine/agent/address.h"
+#include "engine/guard.h"
 #include "engine/memory_file.h"
 
 namespace bitsnap::agent {
@@ -19,6 +20,8 @@ namespace {
 constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 // A client that stops in the middle of a message, or does not read its answers, is given up.
 constexpr timeval kStalled = {60, 0};
+// Each has a thread.
+constexpr size_t kMaxWaiters = 256;
 
 Fd ProcessAt(int socket) {
   ucred peer = {};
@@ -74,10 +77,15 @@ const std::map<std::string, Session::Verb, std::less<>>& Session::Verbs() {
 }
 
 void Session::Run() {
-  while (!is_over_ && WaitForRequest()) {
-    Result<std::optional<Frame>> frame = ReceiveFrame(outbox_->socket());
-    if (!frame || !*frame || !Handle(**std::move(frame))) break;
-  }
+  // A client that asks for more memory or threads than there are loses its connection; the others
+  // keep theirs.
+  static_cast<void>(WithoutExceptions([this]() -> Result<void> {
+    while (!is_over_ && WaitForRequest()) {
+      Result<std::optional<Frame>> frame = ReceiveFrame(outbox_->socket());
+      if (!frame || !*frame || !Handle(**std::move(frame))) break;
+    }
+    return {};
+  }));
   Depart(/*is_goodbye=*/false);
   outbox_->Shutdown();
 }
@@ -108,11 +116,14 @@ bool Session::Handle(Frame frame) {
 
 void Session::AnswerOnThread(uint64_t id, const Verb& verb, Frame frame) {
   std::erase_if(waiters_, [](const auto& entry) { return entry.second->is_over.load(); });
+  if (waiters_.size() >= kMaxWaiters) {
+    return Reply(id, Fail(ErrorKind::kBusy, "too many requests of one client wait in the agent"));
+  }
   auto& waiter = waiters_[id];
   waiter = std::make_unique<Waiter>();
   waiter->thread = std::jthread([this, id, handler = verb.handler, body = std::move(frame.body),
                                  over = &waiter->is_over](std::stop_token stop) {
-    Reply(id, (this->*handler)(body, std::nullopt, std::move(stop)));
+    Reply(id, WithoutExceptions([&] { return (this->*handler)(body, std::nullopt, stop); }));
     *over = true;
   });
 }
@@ -211,13 +222,18 @@ Result<Session::Answer> Session::Submit(const Json& request, std::optional<Fd>, 
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
   cancelled_[save] = cancelled;
   options.progress = Reporter(outbox_, save, cancelled);
-  BITSNAP_TRY(lane_->Submit(arena, std::move(manifest), std::move(options),
-                            [outbox = outbox_, save](const Result<SaveReport>& report) {
-                              const Json told =
-                                  report ? Json{{"save", save}, {"report", ToJson(*report)}}
-                                         : Json{{"save", save}, {"error", ToJson(report.error())}};
-                              return outbox->Send(told).has_value();
-                            }));
+  Result<void> taken = lane_->Submit(
+      arena, std::move(manifest), std::move(options),
+      [outbox = outbox_, save](const Result<SaveReport>& report) {
+        const Json told = report ? Json{{"save", save}, {"report", ToJson(*report)}}
+                                 : Json{{"save", save}, {"error", ToJson(report.error())}};
+        return outbox->Send(told).has_value();
+      });
+  if (!taken) {  // it is still the client's to release
+    std::lock_guard lock(mutex_);
+    lent_.insert(arena);
+    return tl::make_unexpected(std::move(taken).error());
+  }
   return Answer{};
 }
 
