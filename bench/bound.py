@@ -90,35 +90,47 @@ def on_grid(values: np.ndarray, step: float) -> np.ndarray:
     return np.rint(values / step).astype(np.int64)
 
 
+class Coded:
+    """m and v of one parameter on the grids of an update error: v by its log2, then u given the
+    decoded v.
+    """
+
+    def __init__(self, m: np.ndarray, v: np.ndarray, error: float) -> None:
+        m, v = m.astype(np.float64), v.astype(np.float64)
+        exact = update(m, v)
+        # Uniform noise of a grid g in log2 v is g * ln 2 / (2 * sqrt 12) in u, relatively.
+        share = error / np.sqrt(2)
+        self.v_grid = share * 2 * np.sqrt(12) / np.log(2)
+        self.u_grid = share * np.sqrt(12) * max(np.sqrt(np.mean(exact**2)), 1e-30)
+        self.logs = logs_of(v)
+        self.decoded_logs = on_grid(self.logs, self.v_grid) * self.v_grid
+        self.u = update(m, np.where(v == 0, 0, np.exp2(self.decoded_logs)))
+        self.decoded_u = on_grid(self.u, self.u_grid) * self.u_grid
+        norm = np.linalg.norm(exact)
+        self.error = float(np.linalg.norm(exact - self.decoded_u) / norm) if norm else 0.0
+
+
 class MomentBound:
     """m and v of one parameter at a given update error, in bits: v on a grid by rows and columns,
-    then u on a grid given the decoded v; both less what a straight line from the base's predicts.
+    then u on a grid; both less what a straight line from the base's predicts. Of the base a decoder
+    has what was coded with the same error.
     """
 
     def __init__(self, m: np.ndarray, v: np.ndarray, error: float, base: tuple | None = None):
-        m, v = m.astype(np.float64), v.astype(np.float64)
-        u = update(m, v)
-        # Uniform noise of a grid g in log2 v is g * ln 2 / (2 * sqrt 12) in u, relatively.
-        share = error / np.sqrt(2)
-        v_grid = share * 2 * np.sqrt(12) / np.log(2)
-        u_grid = share * np.sqrt(12) * max(np.sqrt(np.mean(u**2)), 1e-30)
-        logs = logs_of(v)
-        v_codes = on_grid(logs, v_grid)
-        decoded = np.where(v == 0, 0, np.exp2(v_codes * v_grid))
-        u_given = update(m, decoded)
-        u_codes = on_grid(u_given, u_grid)
-        norm = np.linalg.norm(u)
-        self.error = float(np.linalg.norm(u - u_codes * u_grid) / norm) if norm else 0.0
-        deviation = logs - rows_and_columns(logs)
-        self.v = entropy(on_grid(deviation, v_grid))
-        self.u = entropy(u_codes)
+        coded = Coded(m, v, error)
+        self.error = coded.error
+        deviation = coded.logs - rows_and_columns(coded.logs)
+        self.v = entropy(on_grid(deviation, coded.v_grid))
+        self.u = entropy(on_grid(coded.u, coded.u_grid))
         if base is not None:
-            old_m, old_v = (moment.astype(np.float64) for moment in base)
-            old_logs = logs_of(old_v)
-            of_v = [(logs, old_logs), (deviation, old_logs - rows_and_columns(old_logs))]
-            self.v = min(self.v, *(entropy(on_grid(beyond_line(*xy), v_grid)) for xy in of_v))
-            predicted = beyond_line(u_given, update(old_m, old_v))
-            self.u = min(self.u, entropy(on_grid(predicted, u_grid)))
+            old = Coded(*base, error)
+            old_logs = old.decoded_logs
+            of_v = [(coded.logs, old_logs), (deviation, old_logs - rows_and_columns(old_logs))]
+            self.v = min(
+                self.v, *(entropy(on_grid(beyond_line(*xy), coded.v_grid)) for xy in of_v)
+            )
+            predicted = beyond_line(coded.u, old.decoded_u)
+            self.u = min(self.u, entropy(on_grid(predicted, coded.u_grid)))
 
 
 def logs_of(v: np.ndarray) -> np.ndarray:
