@@ -43,13 +43,16 @@ def test_moments_are_bounded_at_the_error_asked_for(error):
     assert bound.MomentBound(m, v, error).error == pytest.approx(error, rel=0.02)
 
 
-def test_moments_cost_nothing_that_a_line_from_the_base_tells():
+def test_of_moments_that_a_line_from_the_base_tells_only_the_base_s_own_error_costs():
     random = np.random.default_rng(1)
     v = np.exp(random.normal(-18, 2, (64, 64)))
     m = random.normal(0, 1, v.shape) * np.sqrt(v)
-    alone = bound.MomentBound(m, v, 0.01)
-    leaning = bound.MomentBound(0.9 * m, v / 2, 0.01, base=(m, v))
-    assert leaning.v < 1 and leaning.u < 0.3 * alone.u
+    for error in (0.01, 0.05):
+        leaning = bound.MomentBound(0.9 * m, v / 2, error, base=(m, v))
+        alone = bound.MomentBound(m, v, error)
+        assert alone.v > 5 * m.size and leaning.v < 0.1 * m.size
+        # Two roundings to the grid, the base's and this one, against none.
+        assert alone.u > 5 * m.size and 0.5 * m.size < leaning.u < 1.5 * m.size
 
 
 def test_dynamic_maps_have_256_values():
