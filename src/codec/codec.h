@@ -19,6 +19,7 @@
 #include <bitsnap/tensor.h>
 
 #include "base/bytes.h"
+#include "codec/update_sums.h"
 
 namespace bitsnap {
 
@@ -85,8 +86,13 @@ struct TensorContext {
 
 struct Prepared {
   std::vector<std::byte> params;       // BlockContext::params of all blocks; stored in the snapshot
-  std::vector<Metric> error;           // measured, if the codec measures what it loses itself
   std::vector<std::byte> advice = {};  // BlockContext::advice of all blocks; not stored
+};
+
+// A block coded with loss.
+struct LossyBlock {
+  size_t bytes = 0;
+  UpdateSums update = {};  // what a pair lost
 };
 
 // Stateless; safe to use from several threads.
@@ -129,12 +135,12 @@ class Codec {
 
   // Encode for a codec that may lose something, which knows what it loses: leaves in `decoded` what
   // Decode will give back. Requires: decoded.size() == raw.size().
-  virtual std::optional<size_t> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
-                                            MutableBytes out, MutableBytes decoded,
-                                            Scratch& scratch) const {
+  virtual std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw,
+                                                size_t limit, MutableBytes out,
+                                                MutableBytes decoded, Scratch& scratch) const {
     const auto size = Encode(context, raw, limit, out, scratch);
     if (!size || !Decode(context, out.first(*size), decoded, scratch)) return std::nullopt;
-    return size;
+    return LossyBlock{*size};
   }
 
   // Decodes a payload of any origin into `out`. Fails with kCorrupt when it breaks the codec's

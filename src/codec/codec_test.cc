@@ -92,12 +92,12 @@ TEST_P(CodecTest, EncodeLossyTellsWhatIsDecoded) {
     Buffer told(block.raw.size(), std::byte{0xee}), decoded(block.raw.size());
     const MutableBytes out = out_.Reset(codec().EncodeBound(block.raw.size()));
     Soil(scratch_);
-    const auto size =
+    const auto lossy =
         codec().EncodeLossy(block.context(), block.raw, SIZE_MAX, out, told, scratch_);
-    ASSERT_EQ(size.has_value(), coded.has_value());
-    if (!size) return;
+    ASSERT_EQ(lossy.has_value(), coded.has_value());
+    if (!lossy) return;
     ASSERT_TRUE(out_.intact());
-    ASSERT_TRUE(std::ranges::equal(out.first(*size), *coded));
+    ASSERT_TRUE(std::ranges::equal(out.first(lossy->bytes), *coded));
     ASSERT_TRUE(codec().Decode(block.context(), *coded, decoded, scratch_));
     ASSERT_EQ(told, decoded);
   });

@@ -87,11 +87,12 @@ EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, By
   Bytes decoded = raw;
   if (const Codec* lossy = LossyOf(plan, context)) {
     const MutableBytes room = Room(workspace.decoded, raw.size());
-    const auto bytes = lossy->EncodeLossy(context, raw, raw.size(), out, room, workspace.scratch);
-    if (bytes) {
-      choice = {lossy, *bytes};
+    const auto coded = lossy->EncodeLossy(context, raw, raw.size(), out, room, workspace.scratch);
+    if (coded) {
+      choice = {lossy, coded->bytes};
       decoded = room;
       if (lossy->parts() == 1) block.error = MeasureError(raw, decoded);
+      block.error.update = coded->update;
     }
   } else {
     choice = EncodeSmallest(plan, context, raw, out, workspace);

@@ -10,7 +10,7 @@ namespace bitsnap {
 
 struct EncodedBlock {
   BlockRecord record;
-  ErrorSums error;  // zero for a lossless codec, and for pairs, whose Prepare has measured it
+  ErrorSums error;  // zero for a lossless codec
 };
 
 // Room that EncodeBlock needs for the payload of a block of `raw_bytes`.

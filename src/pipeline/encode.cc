@@ -76,7 +76,6 @@ class Encoder {
     }
     record.second = task.second;
     if (!task.same_as) record.params = task.params;
-    record.error = task.error;
     return record;
   }
 
@@ -131,7 +130,10 @@ class Encoder {
       lossy |= !codec.IsLossless(record.params);
       same &= codec.needs_base() && block.coded_bytes == 0;
     }
-    if (lossy && record.error.empty()) record.error = ToMetrics(errors_[index]);
+    if (lossy && !task.second) record.error = ToMetrics(errors_[index]);
+    if (lossy && task.second) {
+      record.error = records_[*task.second].error = ToMetrics(errors_[index].update);
+    }
     if (leans_on_base) record.base_tensor = task.base_tensor;
     if (leans_on_base && task.second) {
       records_[*task.second].base_tensor = tasks_[*task.second].base_tensor;

@@ -24,7 +24,7 @@ struct EncodeTask {
   // coded in this one's blocks; the one in whose blocks this is coded.
   std::optional<uint32_t> peer, second, first;
   std::vector<std::byte> params, advice;  // what the codecs' Prepare gave
-  std::vector<Metric> error;              // likewise
+  double update_error = 0;                // that a pair may have: see PartTooFarOff
 
   size_t parts() const { return second ? 2 : 1; }
   bool has_blocks() const { return !same_as && !first; }

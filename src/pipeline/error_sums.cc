@@ -13,8 +13,12 @@ constexpr size_t kTileBytes = 1024 * sizeof(float);
 ErrorSums Sum(const LaneSums& lanes) {
   ErrorSums sums;
   for (size_t lane = 0; lane < kErrorLanes; ++lane) {
-    sums.Add({lanes.values[lane], lanes.nonzero[lane], lanes.squared[lane],
-              double{lanes.relative[lane]}, double{lanes.largest[lane]}});
+    sums.Add({lanes.values[lane],
+              lanes.nonzero[lane],
+              lanes.squared[lane],
+              double{lanes.relative[lane]},
+              double{lanes.largest[lane]},
+              {}});
   }
   return sums;
 }
@@ -27,6 +31,7 @@ void ErrorSums::Add(const ErrorSums& other) {
   squared += other.squared;
   relative += other.relative;
   largest = std::max(largest, other.largest);
+  update.Add(other.update);
 }
 
 ErrorSums MeasureError(Bytes original, Bytes decoded) {
@@ -47,6 +52,10 @@ std::vector<Metric> ToMetrics(const ErrorSums& sums) {
   return {{"mse", mean(sums.squared, sums.values)},
           {"mean_relative", mean(sums.relative, sums.nonzero)},
           {"largest", sums.largest}};
+}
+
+std::vector<Metric> ToMetrics(const UpdateSums& sums) {
+  return {{"update_error", RelativeError(sums)}, {"update_length", RelativeLength(sums)}};
 }
 
 }  // namespace bitsnap

@@ -7,6 +7,7 @@
 #include <bitsnap/tensor.h>
 
 #include "base/bytes.h"
+#include "codec/update_sums.h"
 
 namespace bitsnap {
 
@@ -16,6 +17,7 @@ struct ErrorSums {
   double squared = 0;   // sum of (x - y)^2
   double relative = 0;  // sum of |x - y| / |x| over x != 0
   double largest = 0;   // of |x - y|
+  UpdateSums update;    // of a pair, which has only this
 
   void Add(const ErrorSums& other);
 };
@@ -26,5 +28,8 @@ ErrorSums MeasureError(Bytes original, Bytes decoded);
 
 // {"mse"}, {"mean_relative"}: means over the values resp. nonzero values; {"largest"}.
 std::vector<Metric> ToMetrics(const ErrorSums& sums);
+
+// {"update_error"}: RelativeError; {"update_length"}: RelativeLength.
+std::vector<Metric> ToMetrics(const UpdateSums& sums);
 
 }  // namespace bitsnap

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "base/parallel.h"
 
 namespace bitsnap {
@@ -13,7 +15,7 @@ struct Pair {
   std::optional<Prepared> prepared;
 };
 
-void Join(Pair& pair, const TensorPlan& plan, std::vector<EncodeTask>& tasks) {
+void Join(Pair& pair, const TensorPlan& plan, double update_error, std::vector<EncodeTask>& tasks) {
   EncodeTask& first = tasks[pair.first];
   EncodeTask& second = tasks[pair.second];
   first.plan = second.plan = plan;
@@ -21,7 +23,7 @@ void Join(Pair& pair, const TensorPlan& plan, std::vector<EncodeTask>& tasks) {
   second.first = pair.first;
   first.params = std::move(pair.prepared->params);
   first.advice = std::move(pair.prepared->advice);
-  first.error = second.error = std::move(pair.prepared->error);
+  first.update_error = update_error;
   // What leans on a base must do so in both.
   if (!first.base_tensor || !second.base_tensor) {
     first.base_tensor.reset();
@@ -37,6 +39,16 @@ bool MayLose(const EncodeTask& task) {
 bool AreCopiesOfAPair(const EncodeTask& first, const EncodeTask& second,
                       const std::vector<EncodeTask>& tasks) {
   return first.same_as && second.same_as && tasks[*first.same_as].second == second.same_as;
+}
+
+// A task by itself, whatever it was before.
+EncodeTask WithoutLoss(const EncodeTask& task, double error) {
+  EncodeTask exact{.tensor = task.tensor, .base_tensor = task.base_tensor};
+  const Leanings leanings{.base = task.base_tensor.has_value()};
+  exact.plan = PlanTensor(Profile::kExact, task.tensor->info, leanings);
+  exact.plan.why = fmt::format("kept exactly: Adam's update would be {:.2g} % off", 100 * error);
+  if (!UsesBase(exact.plan)) exact.base_tensor.reset();
+  return exact;
 }
 
 }  // namespace
@@ -62,6 +74,7 @@ Result<void> PairMoments(std::span<const Relations> relations, const SaveOptions
     if (tasks[i].has_blocks() && tasks[second].has_blocks()) pairs.push_back({i, second, {}});
   }
   const Codec& codec = GetCodec(plan->codecs.front());
+  const double update_error = AcceptedBy(options.profile).update_error;
   return RunOrdered({
       .count = pairs.size(),
       .threads = ThreadCount(options.threads),
@@ -74,10 +87,24 @@ Result<void> PairMoments(std::span<const Relations> relations, const SaveOptions
       },
       // The tasks that Prepare reads and those that Join writes are never the same pair's.
       .consume = [&](size_t item, size_t) -> Result<void> {
-        if (pairs[item].prepared) Join(pairs[item], *plan, tasks);
+        if (pairs[item].prepared) Join(pairs[item], *plan, update_error, tasks);
         return {};
       },
   });
+}
+
+bool PartTooFarOff(std::span<const TensorRecord> records, std::vector<EncodeTask>& tasks) {
+  bool any = false;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (!tasks[i].second || records[i].error.empty()) continue;
+    const double error = records[i].error.front().value;
+    if (error <= tasks[i].update_error) continue;
+    any = true;
+    EncodeTask& second = tasks[*tasks[i].second];
+    second = WithoutLoss(second, error);
+    tasks[i] = WithoutLoss(tasks[i], error);
+  }
+  return any;
 }
 
 void PartFromLossy(std::span<const Relations> relations, std::vector<EncodeTask>& tasks) {

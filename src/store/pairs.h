@@ -20,6 +20,11 @@ TensorContext TensorContextOf(const EncodeTask& task, const EncodeTask* second,
 Result<void> PairMoments(std::span<const Relations> relations, const SaveOptions& options,
                          std::vector<EncodeTask>& tasks);
 
+// Parts the pairs that were coded with a larger error than they may have, as their records tell: a
+// large tensor's grids are chosen on a sample. They are then to be coded without loss. False where
+// there are none.
+bool PartTooFarOff(std::span<const TensorRecord> records, std::vector<EncodeTask>& tasks);
+
 // A copy of a tensor that loses something has not agreed to lose it too: from then on it is coded
 // for itself, unless both moments of a parameter are copies of the two of a pair.
 void PartFromLossy(std::span<const Relations> relations, std::vector<EncodeTask>& tasks);

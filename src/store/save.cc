@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/try.h"
 #include "store/commit.h"
+#include "store/pairs.h"
 #include "store/prune_plan.h"
 #include "store/save_input.h"
 #include "store/save_plan.h"
@@ -44,9 +45,10 @@ SnapshotIndex MakeIndex(const SaveOptions& options, const SavePlan& plan,
   return index;
 }
 
-// Writes the rank file and commits it; `report` gets its sizes.
-Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& options,
-                            const SaveInput& input, const SavePlan& plan, SaveReport& report) {
+// Writes the rank file and commits it; `report` gets its sizes. False, and nothing is left, when a
+// pair came out too far off and the plan was changed for that.
+Result<bool> TryPlan(const StoreLocation& store, const SaveOptions& options, const SaveInput& input,
+                     SavePlan& plan, SaveReport& report) {
   BITSNAP_ASSIGN(PendingFile pending, PendingFile::Create(store, options));
   if (plan.base) BITSNAP_TRY(pending.LinkBase({plan.base_step, plan.base->index_hash()}));
   const SnapshotHeader header{options.step, options.rank, options.world_size, options.save_id};
@@ -54,10 +56,20 @@ Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& optio
   BITSNAP_ASSIGN(auto records,
                  EncodeTensors(plan.tasks, plan.reader(), ThreadCount(options.threads),
                                options.progress, writer));
+  if (PartTooFarOff(records, plan.tasks)) return false;
   report.roles = input.RoleBytesOf(records);
   BITSNAP_TRY(writer.Finish(MakeIndex(options, plan, std::move(records))));
   report.stored_bytes = writer.offset();
-  return pending.Commit();
+  BITSNAP_TRY(pending.Commit());
+  return true;
+}
+
+Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& options,
+                            const SaveInput& input, SavePlan& plan, SaveReport& report) {
+  for (;;) {
+    BITSNAP_ASSIGN(const bool committed, TryPlan(store, options, input, plan, report));
+    if (committed) return {};
+  }
 }
 
 void Retain(Store& store, const RetentionPolicy& policy, SaveReport& report) {

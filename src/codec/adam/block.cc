@@ -154,13 +154,14 @@ size_t BlockBound(size_t elements) {
          2 * elements * kFloat;
 }
 
-std::optional<size_t> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw, size_t limit,
-                                  MutableBytes out, const Moments<MutableBytes>& decoded,
-                                  Scratch& scratch) {
+std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw,
+                                      size_t limit, MutableBytes out,
+                                      const Moments<MutableBytes>& decoded, Scratch& scratch) {
   const size_t elements = raw.v.size() / kFloat;
   const Grid& grid = frame.params.grid;
   const bool has_base = !frame.base_v.empty();
   Work work(elements, scratch);
+  UpdateSums sums;
   // Tile by tile, so that the anchors stay in the first-level cache.
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
@@ -170,9 +171,9 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>&
     const auto anchors = work.anchors.first(count);
     const auto denominators = work.denominators.subspan(first, has_base ? count : 0);
     FillAnchors(frame.params, frame.first + first, anchors);
-    Quantize(tile(raw.v), tile(raw.m), anchors, grid, frame.params.stretch,
-             {work.kv.subspan(first, count), work.ku.subspan(first, count), denominators,
-              tile(decoded.v), tile(decoded.m)});
+    const Quantized quantized{work.kv.subspan(first, count), work.ku.subspan(first, count),
+                              denominators, tile(decoded.v), tile(decoded.m)};
+    sums.Add(Quantize(tile(raw.v), tile(raw.m), anchors, grid, frame.params.stretch, quantized));
     if (has_base) IndexV(tile(frame.base_v), anchors, grid, work.base.subspan(first, count));
   }
   Writer writer(out);
@@ -193,7 +194,7 @@ std::optional<size_t> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>&
     std::ranges::copy(m, decoded.m.begin() + i * kFloat);
   });
   if (writer.size() >= limit) return std::nullopt;
-  return writer.size();
+  return LossyBlock{writer.size(), sums};
 }
 
 Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<MutableBytes>& out,

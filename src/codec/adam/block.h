@@ -29,12 +29,12 @@ struct Moments {
   Span v, m;
 };
 
-// Returns the coded size; nullopt when that is not below `limit`. Leaves what DecodeBlock will give
-// in `decoded`, unless that is empty.
+// Nullopt when the coded size is not below `limit`. Leaves what DecodeBlock will give in `decoded`,
+// and returns what is lost, unless that is empty.
 // Requires: Covers(the block's end).
-std::optional<size_t> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw, size_t limit,
-                                  MutableBytes out, const Moments<MutableBytes>& decoded,
-                                  Scratch& scratch);
+std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw,
+                                      size_t limit, MutableBytes out,
+                                      const Moments<MutableBytes>& decoded, Scratch& scratch);
 
 // Requires: as for EncodeBlock, of `coded` nothing.
 Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<MutableBytes>& out,

@@ -44,10 +44,7 @@ class Adam final : public Codec {
     auto choice = adam::Prepare(pair, tensor.accepted.update_error, tensor.accepted.eps);
     if (!choice) return std::nullopt;
     const auto stretch = std::as_bytes(std::span(&choice->stretch, 1));
-    return Prepared{
-        std::move(choice->params),
-        {{"update_error", choice->update_error}, {"update_length", choice->update_length}},
-        {stretch.begin(), stretch.end()}};
+    return Prepared{std::move(choice->params), {stretch.begin(), stretch.end()}};
   }
 
   size_t EncodeBound(size_t raw_bytes) const override {
@@ -56,12 +53,13 @@ class Adam final : public Codec {
 
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                MutableBytes out, Scratch& scratch) const override {
-    return EncodeLossy(context, raw, limit, out, {}, scratch);
+    const auto block = EncodeLossy(context, raw, limit, out, {}, scratch);
+    return block ? std::optional(block->bytes) : std::nullopt;
   }
 
-  std::optional<size_t> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
-                                    MutableBytes out, MutableBytes decoded,
-                                    Scratch& scratch) const override {
+  std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
+                                        MutableBytes out, MutableBytes decoded,
+                                        Scratch& scratch) const override {
     auto frame = FrameOf(context);
     if (!frame) return std::nullopt;
     if (!context.advice.empty()) {

@@ -173,9 +173,49 @@ HWY_INLINE void ForEach(size_t count, Body body) {
   for (; i < count; ++i) body(hn::CappedTag<float, 1>(), i);
 }
 
-void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-              Stretch stretch, const Quantized& out) {
-  const Scale scale(grid, stretch);
+// The sums of MeasureError.
+class Sums {
+ public:
+  template <class D, class V>
+  HWY_INLINE void Add(D d, size_t i, V place, V index) {
+    const auto error = hn::Sub(place, index);
+    AddTo(d, &error2_[i % kSums], hn::Mul(error, error));
+    AddTo(d, &norm2_[i % kSums], hn::Mul(place, place));
+    AddTo(d, &along_[i % kSums], hn::Mul(place, index));
+  }
+
+  UpdateSums Total() const {
+    UpdateSums sum;
+    for (size_t lane = 0; lane < kSums; ++lane) {
+      sum.Add({error2_[lane], norm2_[lane], along_[lane]});
+    }
+    return sum;
+  }
+
+ private:
+  template <class D, class V>
+  static HWY_INLINE void AddTo(D d, float* sums, V value) {
+    hn::StoreU(hn::Add(hn::LoadU(d, sums), value), d, sums);
+  }
+
+  alignas(64) std::array<float, kSums> error2_{};
+  alignas(64) std::array<float, kSums> norm2_{};
+  alignas(64) std::array<float, kSums> along_{};
+};
+
+// Adds what becomes of v and m.
+template <class D, class V>
+HWY_INLINE void AddErrors(D d, size_t i, V v, V m, const Placed<D>& placed, const Scale& scale,
+                          Sums& sums) {
+  const auto u = hn::Div(m, hn::Add(hn::Sqrt(v), hn::Set(d, scale.grid.eps)));
+  const auto place = hn::IfThenElseZero(placed.known, hn::Mul(u, hn::Set(d, scale.inverse_u)));
+  sums.Add(d, i, place, hn::IfThenElseZero(placed.known, placed.u_index));
+}
+
+template <bool kTell>  // v, m and what is lost
+UpdateSums QuantizeAs(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
+                      const Scale& scale, const Quantized& out) {
+  Sums sums;
   ForEach(out.kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
@@ -190,11 +230,20 @@ void Quantize(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, cons
         d, hn::IfThenElse(known, hn::ConvertTo(di, placed.u_index), hn::Set(di, int32_t{kZero})),
         out.ku, i);
     if (!out.denominators.empty()) hn::StoreU(placed.denominator, d, out.denominators.data() + i);
-    if (out.v.empty()) return;
-    StoreFloats(d, hn::IfThenElseZero(placed.known, placed.decoded), out.v, i);
-    const auto update = hn::IfThenElseZero(placed.known, placed.u_index);
-    StoreFloats(d, DecodedM(d, update, placed.denominator, grid), out.m, i);
+    if constexpr (kTell) {
+      StoreFloats(d, hn::IfThenElseZero(placed.known, placed.decoded), out.v, i);
+      const auto update = hn::IfThenElseZero(placed.known, placed.u_index);
+      StoreFloats(d, DecodedM(d, update, placed.denominator, scale.grid), out.m, i);
+      AddErrors(d, i, v, m, placed, scale, sums);
+    }
   });
+  return sums.Total();
+}
+
+UpdateSums Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                    Stretch stretch, const Quantized& out) {
+  const auto quantize = out.v.empty() ? QuantizeAs<false> : QuantizeAs<true>;
+  return quantize(v, m, anchors, Scale(grid, stretch), out);
 }
 
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -275,34 +324,17 @@ void LogV(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   });
 }
 
-ErrorSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
-                       const Grid& grid, Stretch stretch) {
-  alignas(64) std::array<float, kSums> error2{};
-  alignas(64) std::array<float, kSums> norm2{};
-  alignas(64) std::array<float, kSums> along{};
+UpdateSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
+                        const Grid& grid, Stretch stretch) {
+  Sums sums;
   const Scale scale(grid, stretch);
   ForEach(anchors.size(), [&](auto d, size_t i) HWY_ATTR {
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
     const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
-    const auto u = hn::Div(m, hn::Add(hn::Sqrt(v), hn::Set(d, grid.eps)));
-    const auto place = hn::IfThenElseZero(placed.known, hn::Mul(u, hn::Set(d, scale.inverse_u)));
-    const auto index = hn::IfThenElseZero(placed.known, placed.u_index);
-    const auto error = hn::Sub(place, index);
-    float* e = &error2[i % kSums];
-    float* n = &norm2[i % kSums];
-    float* a = &along[i % kSums];
-    hn::StoreU(hn::Add(hn::LoadU(d, e), hn::Mul(error, error)), d, e);
-    hn::StoreU(hn::Add(hn::LoadU(d, n), hn::Mul(place, place)), d, n);
-    hn::StoreU(hn::Add(hn::LoadU(d, a), hn::Mul(place, index)), d, a);
+    AddErrors(d, i, v, m, placed, scale, sums);
   });
-  ErrorSums sum;
-  for (size_t lane = 0; lane < kSums; ++lane) {
-    sum.error2 += error2[lane];
-    sum.norm2 += norm2[lane];
-    sum.along += along[lane];
-  }
-  return sum;
+  return sums.Total();
 }
 
 }  // namespace bitsnap::adam::HWY_NAMESPACE
@@ -320,9 +352,9 @@ HWY_EXPORT(AddColumns);
 HWY_EXPORT(LogV);
 HWY_EXPORT(MeasureError);
 
-void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid, Stretch stretch,
-              const Quantized& out) {
-  HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, stretch, out);
+UpdateSums Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                    Stretch stretch, const Quantized& out) {
+  return HWY_DYNAMIC_DISPATCH(Quantize)(v, m, anchors, grid, stretch, out);
 }
 
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -351,8 +383,8 @@ void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs) {
   HWY_DYNAMIC_DISPATCH(LogV)(v, otherwise, logs);
 }
 
-ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-                       Stretch stretch) {
+UpdateSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                        Stretch stretch) {
   return HWY_DYNAMIC_DISPATCH(MeasureError)(v, m, anchors, grid, stretch);
 }
 

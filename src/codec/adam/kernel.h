@@ -8,11 +8,11 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <span>
 
 #include "base/bytes.h"
+#include "codec/update_sums.h"
 
 namespace bitsnap::adam {
 
@@ -57,8 +57,10 @@ struct Quantized {
   MutableBytes v = {}, m = {};  // as ReconstructV and ReconstructM will give them; both or none
 };
 
-void Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid, Stretch stretch,
-              const Quantized& out);
+// Returns what MeasureError would if `out` has room for v and m, else nothing. Requires: as
+// MeasureError.
+UpdateSums Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                    Stretch stretch, const Quantized& out);
 
 // v^ (0 where kv is no index) and sqrt(v^) + eps.
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -84,26 +86,10 @@ inline constexpr int kLogUnitBits = 6;
 inline constexpr int kLogUnit = 1 << kLogUnitBits;
 void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 
-// Sums, over the pairs that Quantize gives indices, of (u - u^)^2, u^2 and u u^ with u = m /
-// (sqrt(v) + eps), in units of u_step^2. Element i is added to sum i % 16; then the 16 sums in
+// What Quantize loses, in units of u_step^2: element i is added to sum i % 16; then the 16 sums in
 // order.
-struct ErrorSums {
-  double error2 = 0;
-  double norm2 = 0;
-  double along = 0;  // of u * u^
-};
-
-inline double RelativeError(const ErrorSums& sums) {
-  return sums.norm2 > 0 ? std::sqrt(sums.error2 / sums.norm2) : 0;
-}
-
-// How long u^ is along u: 1 where errors are noise alone.
-inline double RelativeLength(const ErrorSums& sums) {
-  return sums.norm2 > 0 ? sums.along / sums.norm2 : 1;
-}
-
 // Requires: at most 2^16 pairs, or the sums lose precision.
-ErrorSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-                       Stretch stretch);
+UpdateSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                        Stretch stretch);
 
 }  // namespace bitsnap::adam

@@ -37,10 +37,33 @@ int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
   return std::min(scaled, 0x7fff) + prediction.offset;
 }
 
+UpdateSums SumErrors(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
+                     const Grid& grid) {
+  std::array<float, kSums> error2{};
+  std::array<float, kSums> norm2{};
+  std::array<float, kSums> along{};
+  for (size_t i = 0; i < kv.size(); ++i) {
+    if (!IsIndex(kv[i])) continue;
+    const float place = Load(m, i) / (std::sqrt(Load(v, i)) + grid.eps) * (1.0f / grid.u_step);
+    const auto index = static_cast<float>(ku[i]);
+    const float error = place - index;
+    error2[i % kSums] += error * error;
+    norm2[i % kSums] += place * place;
+    along[i % kSums] += place * index;
+  }
+  UpdateSums sum;
+  for (size_t lane = 0; lane < kSums; ++lane) {
+    sum.error2 += error2[lane];
+    sum.norm2 += norm2[lane];
+    sum.along += along[lane];
+  }
+  return sum;
+}
+
 }  // namespace
 
-void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, const Grid& grid,
-                 Stretch stretch, const Quantized& out) {
+UpdateSums QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
+                       const Grid& grid, Stretch stretch, const Quantized& out) {
   const auto& [kv, ku, denominators, v_out, m_out] = out;
   for (size_t i = 0; i < kv.size(); ++i) {
     const float v = Load(v_bytes, i);
@@ -60,10 +83,11 @@ void QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors, c
     kv[i] = static_cast<int16_t>(k);
     ku[i] = static_cast<int16_t>(Nearest(u_place, ZoneOfU(grid)));
   }
-  if (v_out.empty()) return;
+  if (v_out.empty()) return {};
   std::vector<float> known_by_decoder(kv.size());
   ReconstructVRef(kv, anchors, grid, v_out, known_by_decoder);
   ReconstructMRef(kv, ku, known_by_decoder, grid, m_out);
+  return SumErrors(v_bytes, m_bytes, kv, ku, grid);
 }
 
 void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -117,29 +141,11 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
   }
 }
 
-ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-                          Stretch stretch) {
+UpdateSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                           Stretch stretch) {
   std::vector<int16_t> kv(anchors.size()), ku(anchors.size());
   QuantizeRef(v, m, anchors, grid, stretch, {kv, ku});
-  std::array<float, kSums> error2{};
-  std::array<float, kSums> norm2{};
-  std::array<float, kSums> along{};
-  for (size_t i = 0; i < kv.size(); ++i) {
-    if (!IsIndex(kv[i])) continue;
-    const float place = Load(m, i) / (std::sqrt(Load(v, i)) + grid.eps) * (1.0f / grid.u_step);
-    const auto index = static_cast<float>(ku[i]);
-    const float error = place - index;
-    error2[i % kSums] += error * error;
-    norm2[i % kSums] += place * place;
-    along[i % kSums] += place * index;
-  }
-  ErrorSums sum;
-  for (size_t lane = 0; lane < kSums; ++lane) {
-    sum.error2 += error2[lane];
-    sum.norm2 += norm2[lane];
-    sum.along += along[lane];
-  }
-  return sum;
+  return SumErrors(v, m, kv, ku, grid);
 }
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,

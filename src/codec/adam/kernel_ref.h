@@ -6,8 +6,8 @@
 
 namespace bitsnap::adam {
 
-void QuantizeRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-                 Stretch stretch, const Quantized& out);
+UpdateSums QuantizeRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                       Stretch stretch, const Quantized& out);
 void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
                      MutableBytes v, std::span<float> denominators);
 void ReconstructMRef(std::span<const int16_t> kv, std::span<const int16_t> ku,
@@ -17,8 +17,8 @@ void IndexMRef(Bytes m, std::span<const float> denominators, const Grid& grid,
                std::span<int16_t> ku);
 void AddColumnsRef(int mean, std::span<const int8_t> columns, std::span<float> anchors);
 void LogVRef(Bytes v, int16_t otherwise, std::span<int16_t> logs);
-ErrorSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
-                          Stretch stretch);
+UpdateSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
+                           Stretch stretch);
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
               int shift, uint8_t zero_symbol, size_t elements, Half half,

@@ -91,8 +91,8 @@ void Check(const Case& c) {
 
   Indices kv(n), ku(n), want_kv(n), want_ku(n);
   Floats d(n), want_d(n), told_v(n), told_m(n), want_v(n), want_m(n);
-  Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch,
-           {kv, ku, d, Bits(told_v), Bits(told_m)});
+  const UpdateSums told = Quantize(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch,
+                                   {kv, ku, d, Bits(told_v), Bits(told_m)});
   QuantizeRef(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch,
               {want_kv, want_ku, want_d, Bits(want_v), Bits(want_m)});
   ASSERT_EQ(kv, want_kv);
@@ -125,11 +125,14 @@ void Check(const Case& c) {
   LogVRef(v.bytes(), -77, want_logs);
   ASSERT_EQ(logs, want_logs);
 
-  const ErrorSums error = MeasureError(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch);
-  const ErrorSums want = MeasureErrorRef(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch);
+  const UpdateSums error = MeasureError(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch);
+  const UpdateSums want = MeasureErrorRef(v.bytes(), m.bytes(), c.anchors, c.grid, c.stretch);
   ASSERT_EQ(error.error2, want.error2);
   ASSERT_EQ(error.norm2, want.norm2);
   ASSERT_EQ(error.along, want.along);
+  ASSERT_EQ(told.error2, want.error2);
+  ASSERT_EQ(told.norm2, want.norm2);
+  ASSERT_EQ(told.along, want.along);
 }
 
 TEST(AdamKernel, EqualsReferenceOnEveryTarget) {
@@ -182,7 +185,7 @@ TEST(AdamKernel, FlushToZeroChangesNothing) {
       indices.insert(indices.end(), base.begin(), base.end());
       IndexM(bytes(c.base_m), denominators, c.grid, base);
       indices.insert(indices.end(), base.begin(), base.end());
-      const ErrorSums sums = MeasureError(bytes(c.v), bytes(c.m), c.anchors, c.grid, c.stretch);
+      const UpdateSums sums = MeasureError(bytes(c.v), bytes(c.m), c.anchors, c.grid, c.stretch);
       values.push_back(static_cast<float>(sums.error2));
       values.push_back(static_cast<float>(sums.norm2));
     }

@@ -106,24 +106,24 @@ std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound) {
                                              .row_words = pair.row_words,
                                              .accepted = {.update_error = bound, .eps = kEps}});
   if (!prepared) return std::nullopt;
-  Coded coded{prepared->params,
-              prepared->error.at(0).value,
-              prepared->error.at(1).value,
-              prepared->advice,
-              {}};
+  Coded coded{.params = prepared->params, .advice = prepared->advice};
+  UpdateSums sums;
   Scratch scratch;
   ForBlocks(pair, base, coded.params, [&](BlockContext context, Bytes raw, size_t, size_t) {
     context.advice = coded.advice;
     std::vector<std::byte> out(AdamCodec().EncodeBound(raw.size()));
     std::vector<std::byte> told(raw.size()), decoded(raw.size());
-    const auto size = AdamCodec().EncodeLossy(context, raw, raw.size(), out, told, scratch);
-    if (size) {
-      EXPECT_TRUE(AdamCodec().Decode(context, Bytes(out).first(*size), decoded, scratch));
+    const auto block = AdamCodec().EncodeLossy(context, raw, raw.size(), out, told, scratch);
+    if (block) {
+      EXPECT_TRUE(AdamCodec().Decode(context, Bytes(out).first(block->bytes), decoded, scratch));
       EXPECT_EQ(told, decoded);
+      sums.Add(block->update);
     }
-    if (size) coded.blocks.emplace_back(out.begin(), out.begin() + *size);
-    if (!size) coded.blocks.emplace_back(raw.begin(), raw.end());
+    if (block) coded.blocks.emplace_back(out.begin(), out.begin() + block->bytes);
+    if (!block) coded.blocks.emplace_back(raw.begin(), raw.end());
   });
+  coded.error = RelativeError(sums);
+  coded.length = RelativeLength(sums);
   return coded;
 }
 

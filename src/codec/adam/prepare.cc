@@ -15,6 +15,13 @@ constexpr double kMaxVStep = 2;
 
 // Shares of the bound that the search aims at and that is not worth another pass to come closer.
 constexpr double kAim = 0.988, kNearEnough = 0.97;
+// The most of it: sums added in another order must keep it too.
+constexpr double kMost = 1 - 1e-6;
+
+// A large tensor's grids are settled on a sample, which is then believed to be within so many
+// standard deviations of the whole, if these are within this share of the squared error. What comes
+// of it is measured when the tensor is coded.
+constexpr double kDeviations = 5, kMostDeviation = 0.08, kAimOnSample = 0.998;
 
 // By how much the length of a whole tensor's update may be off.
 constexpr double kLengthTolerance = 0.008;
@@ -33,11 +40,11 @@ double EvenVStep(double bound) {
   return std::min(kMaxVStep, bound / std::numbers::sqrt2 / kErrorPerVStep);
 }
 
-bool IsStraight(const ErrorSums& sums, double tolerance) {
+bool IsStraight(const UpdateSums& sums, double tolerance) {
   return std::abs(RelativeLength(sums) - 1) <= tolerance;
 }
 
-Stretch Straightened(Stretch stretch, const ErrorSums& sums) {
+Stretch Straightened(Stretch stretch, const UpdateSums& sums) {
   return std::clamp(static_cast<float>(stretch / RelativeLength(sums)), kMinStretch, kMaxStretch);
 }
 
@@ -55,7 +62,7 @@ bool FitU(const Sample& sample, double bound, double rms, Found& found) {
   double step = 2.45 * bound * rms;  // half of the squared error, if all is even
   for (int round = 0; round < 8; ++round) {
     found.grid.u_step = static_cast<float>(step);
-    const ErrorSums sums = sample.Measure(found.grid, found.stretch);
+    const UpdateSums sums = sample.Measure(found.grid, found.stretch);
     const double error = RelativeError(sums);
     if (error <= bound) low = step;
     if (error > bound) high = step;
@@ -97,10 +104,10 @@ std::optional<Found> Search(const Sample& sample, double bound, double rms, floa
   return best;
 }
 
-ErrorSums MeasureAll(const AdamTensor& tensor, const Params& params) {
-  constexpr size_t kTile = 8192;
+UpdateSums MeasureAll(const AdamTensor& tensor, const Params& params) {
+  constexpr size_t kTile = 4096;
   std::vector<float> anchors(kTile);
-  ErrorSums sums;
+  UpdateSums sums;
   const size_t elements = tensor.v.size() / sizeof(float);
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
@@ -109,35 +116,71 @@ ErrorSums MeasureAll(const AdamTensor& tensor, const Params& params) {
     };
     const auto tile_anchors = std::span(anchors).first(count);
     FillAnchors(params, first, tile_anchors);
-    const ErrorSums part =
+    const UpdateSums part =
         MeasureError(tile(tensor.v), tile(tensor.m), tile_anchors, params.grid, params.stretch);
-    sums.error2 += part.error2;
-    sums.norm2 += part.norm2;
-    sums.along += part.along;
+    sums.Add(part);
   }
   return sums;
 }
 
+void Rescale(Grid& grid, double factor) {
+  const auto scale = static_cast<float>(std::clamp(factor, 0.25, 4.0));
+  grid.v_step = std::min(grid.v_step * scale, static_cast<float>(kMaxVStep));
+  grid.u_step *= scale;
+}
+
 // Scales the grids until the whole tensor's error is a little below the bound, and stretches u
-// until it is as long as it was, which small tensors may not reach. Returns what was measured;
-// nullopt when the error stays above.
-std::optional<ErrorSums> Settle(const AdamTensor& tensor, double bound, Params& params) {
+// until it is as long as it was, which small tensors may not reach. False when the error stays
+// above.
+bool SettleOnAll(const AdamTensor& tensor, double bound, Params& params) {
   constexpr int kRounds = 8, kRoundsForTheBest = 4;
   for (int round = 0; round < kRounds; ++round) {
-    const ErrorSums sums = MeasureAll(tensor, params);
+    const UpdateSums sums = MeasureAll(tensor, params);
     const double error = RelativeError(sums);
-    const bool kept = error <= bound;
+    const bool kept = error <= kMost * bound;
     const bool near = error >= kNearEnough * bound || error == 0 || round >= kRoundsForTheBest / 2;
     const bool straight = !IsCoarse(params.grid) || IsStraight(sums, kLengthTolerance);
-    if (kept && near && (straight || round >= kRoundsForTheBest)) return sums;
+    if (kept && near && (straight || round >= kRoundsForTheBest)) return true;
     if (!straight) params.stretch = Straightened(params.stretch, sums);
     if (kept && near) continue;
-    const auto factor = static_cast<float>(std::clamp(kAim * bound / error, 0.25, 4.0));
-    Grid& grid = params.grid;
-    grid.v_step = std::min(grid.v_step * factor, static_cast<float>(kMaxVStep));
-    grid.u_step *= factor;
+    Rescale(params.grid, kAim * bound / error);
   }
-  return std::nullopt;
+  return false;
+}
+
+// Scales fine grids until a sample's error is so far below the bound that the whole tensor's is
+// too, almost surely. False when the sample is too uneven to tell.
+bool SettleOnSample(const Sample& sample, double bound, Grid& grid) {
+  constexpr int kRounds = 4;
+  for (int round = 0; round < kRounds; ++round) {
+    const auto [error2, deviation] = sample.EstimateAll(grid);
+    if (!(kDeviations * deviation <= kMostDeviation * error2)) return false;
+    const double most = std::sqrt(error2 + kDeviations * deviation);
+    const double factor = kAimOnSample * bound / most;
+    Rescale(grid, factor);
+    // Small changes of the steps change the error by as much.
+    if (std::abs(factor - 1) < 0.1) return true;
+  }
+  return false;
+}
+
+// From grids that suit a small sample to those of the whole tensor.
+bool Settle(const AdamTensor& tensor, double bound, double rms, Params& params) {
+  const size_t elements = tensor.v.size() / sizeof(float);
+  const bool fine = !IsCoarse(params.grid);  // else the stretch needs all pairs
+  size_t pairs = std::min(elements / kLargeShare, kLargeSample);
+  if (fine && elements > 2 * kLargeSample) pairs = kLargeSample;
+  if (rms > 0 && pairs > kSmallSample) {
+    Sample large(tensor.v, tensor.m, params.grid.eps, pairs);
+    large.SetAnchors(params);
+    if (fine && SettleOnSample(large, bound, params.grid)) return true;
+    Found closer{params.grid, params.stretch};
+    if (FitU(large, kAim * bound, rms, closer)) {
+      params.grid = closer.grid;
+      params.stretch = closer.stretch;
+    }
+  }
+  return SettleOnAll(tensor, bound, params);
 }
 
 }  // namespace
@@ -145,25 +188,18 @@ std::optional<ErrorSums> Settle(const AdamTensor& tensor, double bound, Params& 
 std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps) {
   if (tensor.v.empty() || !(bound > 0) || !(bound < 1)) return std::nullopt;
   const auto float_eps = static_cast<float>(eps);
-  const size_t elements = tensor.v.size() / sizeof(float);
   Sample small(tensor.v, tensor.m, float_eps, kSmallSample);
   const Means means = ChooseMeans(tensor.v, tensor.row_words, EvenVStep(bound), small);
   const double rms = small.UpdateRms();
   auto found = Search(small, kAim * bound, rms, float_eps);
   if (!found || found->bits > kPayingBits) return std::nullopt;
 
-  if (rms > 0 && elements / kLargeShare > small.size()) {
-    Sample large(tensor.v, tensor.m, float_eps, std::min(elements / kLargeShare, kLargeSample));
-    large.SetAnchors(means.View({}));
-    Found closer = *found;
-    if (FitU(large, kAim * bound, rms, closer)) found = closer;
-  }
   Params params = means.View(found->grid);
   params.stretch = found->stretch;
-  const std::optional<ErrorSums> sums = Settle(tensor, bound, params);
+  if (!Settle(tensor, bound, rms, params)) return std::nullopt;
   std::vector<std::byte> bytes = WriteParams(params);
-  if (!sums || !ReadParams(bytes)) return std::nullopt;
-  return Choice{std::move(bytes), params.stretch, RelativeError(*sums), RelativeLength(*sums)};
+  if (!ReadParams(bytes)) return std::nullopt;
+  return Choice{std::move(bytes), params.stretch};
 }
 
 }  // namespace bitsnap::adam

@@ -19,15 +19,13 @@ struct AdamTensor {
 struct Choice {
   std::vector<std::byte> params;
   Stretch stretch;  // for the encoder
-  // Measured over the whole tensor.
-  double update_error;
-  double update_length;  // <u, u^> / <u, u>
 };
 
 // The params that code the pair in the fewest bits, by estimate, while the relative error of Adam's
-// update, ||u - u^|| / ||u||, stays within `bound`; it is measured with the encoder's own kernels.
-// Pairs that the encoder escapes count on neither side. Nullopt when the bound cannot be kept or
-// lossy coding would not pay. The same on every CPU.
+// update, ||u - u^|| / ||u||, stays within `bound`; it is measured with the encoder's own kernels,
+// on a sample of a large tensor: the encoder must look whether it came out so. Pairs that the
+// encoder escapes count on neither side. Nullopt when the bound cannot be kept or lossy coding
+// would not pay. The same on every CPU.
 std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps);
 
 }  // namespace bitsnap::adam

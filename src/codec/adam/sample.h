@@ -24,12 +24,20 @@ class Sample {
 
   // Of u = m / (sqrt(v) + eps).
   double UpdateRms() const;
-  ErrorSums Measure(const Grid& grid, Stretch stretch) const;
+  UpdateSums Measure(const Grid& grid, Stretch stretch) const;
+
+  // The same of the whole tensor, as far as a sample can tell.
+  struct Estimate {
+    double error2 = 0;     // relative: RelativeError squared
+    double deviation = 0;  // of error2, standard; infinite when nothing is known
+  };
+  Estimate EstimateAll(const Grid& grid) const;
   // Estimated, a pair.
   double Bits(const Grid& grid, Stretch stretch) const;
 
  private:
   float eps_;
+  size_t elements_;             // of the tensor
   std::vector<uint64_t> runs_;  // first element of each
   std::vector<std::byte> v_;
   std::vector<std::byte> m_;

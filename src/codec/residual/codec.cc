@@ -73,7 +73,7 @@ class Residual final : public Codec {
 
   std::optional<Prepared> Prepare(const TensorContext& tensor) const override {
     const unsigned kept = std::clamp(tensor.accepted.master_bits, 1u, kAllBits);
-    return Prepared{{static_cast<std::byte>(kept)}, {}};
+    return Prepared{{static_cast<std::byte>(kept)}};
   }
 
   size_t EncodeBound(size_t raw_bytes) const override {
@@ -83,13 +83,14 @@ class Residual final : public Codec {
 
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                MutableBytes out, Scratch& scratch) const override {
-    return EncodeLossy(context, raw, limit, out, {}, scratch);
+    const auto block = EncodeLossy(context, raw, limit, out, {}, scratch);
+    return block ? std::optional(block->bytes) : std::nullopt;
   }
 
   // `decoded` may be empty.
-  std::optional<size_t> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
-                                    MutableBytes out, MutableBytes decoded,
-                                    Scratch& scratch) const override {
+  std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
+                                        MutableBytes out, MutableBytes decoded,
+                                        Scratch& scratch) const override {
     const unsigned kept = *KeptBits(context.params);
     const size_t words = raw.size() / kWord;
     const MutableBytes planes = scratch.Get(kPlanesSlot, PlanesOf(kept) * words);
@@ -119,7 +120,7 @@ class Residual final : public Codec {
       residual::Join(context.peer->dtype, context.peer->bytes, planes.data(), high, kept, decoded);
       ApplyExceptions(out.first(head).subspan(sizeof(uint32_t)), decoded);
     }
-    return size;
+    return LossyBlock{size};
   }
 
   Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,

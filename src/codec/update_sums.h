@@ -1,0 +1,32 @@
+// What coding changes of Adam's updates.
+#pragma once
+
+#include <cmath>
+
+namespace bitsnap {
+
+// Sums, over pairs of v and m that are not kept exactly, of (u - u^)^2, u^2 and u u^, all in the
+// same unit; u is the update m / (sqrt(v) + eps) before coding and u^ after it. Sums of a tensor's
+// blocks add up to the tensor's.
+struct UpdateSums {
+  double error2 = 0;
+  double norm2 = 0;
+  double along = 0;
+
+  void Add(const UpdateSums& other) {
+    error2 += other.error2;
+    norm2 += other.norm2;
+    along += other.along;
+  }
+};
+
+inline double RelativeError(const UpdateSums& sums) {
+  return sums.norm2 > 0 ? std::sqrt(sums.error2 / sums.norm2) : 0;
+}
+
+// How long u^ is along u: 1 where errors are noise alone.
+inline double RelativeLength(const UpdateSums& sums) {
+  return sums.norm2 > 0 ? sums.along / sums.norm2 : 1;
+}
+
+}  // namespace bitsnap
