@@ -80,7 +80,7 @@ Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRa
   context.advice = task.advice;
   context.first_word = block.begin / WordBytes(info.dtype);
   context.row_words = RowWords(info);
-  if (task.base_tensor) {
+  if (task.base_tensor && base.file != nullptr) {
     BITSNAP_ASSIGN(context.base, BaseOf(tasks, task, block, base, workspace));
   }
   if (task.peer) context.peer = PeerOf(*tasks[*task.peer].tensor, info, block);

@@ -33,7 +33,7 @@ struct BlockData {
 };
 
 // Gathers it for a block of tasks[block.tensor], fetching the base's bytes where the task has a
-// base.
+// base, unless base.file is null.
 Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRange& block,
                                 const SnapshotSource& base, Workspace& workspace);
 

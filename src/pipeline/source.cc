@@ -251,6 +251,8 @@ Result<void> CheckSource(const SnapshotSource& source) {
 Result<void> DecodeBlock(const SnapshotSource& source, size_t tensor, size_t block,
                          MutableBytes out, Workspace& workspace, size_t level) {
   BITSNAP_TRY(DecodePayload(source, tensor, block, out, workspace, level));
+  // What leans on this block is checked once it is decoded itself.
+  if (level > 0) return {};
   const TensorRecord& record = source.file->index().tensors[tensor];
   const BlockRecord& expected = record.blocks[block];
   // Reading a raw block has compared its checksum already.

@@ -73,7 +73,8 @@ Place Locate(const SnapshotSource& source, size_t tensor);
 // The codecs of a tensor's blocks, most used first, e.g. "planes+raw", or where else it is.
 std::string CodecNames(const SnapshotReader& file, const TensorRecord& tensor);
 
-// Decodes one block into `out`, all parts, and checks it end to end.
+// Decodes one block into `out`, all parts, and checks it end to end; only its payload at levels
+// above 0, where another block leans on it.
 // Requires: out.size() is file.RawBlockBytes of it.
 Result<void> DecodeBlock(const SnapshotSource& source, size_t tensor, size_t block,
                          MutableBytes out, Workspace& workspace, size_t level = 0);
