@@ -1,6 +1,7 @@
 #include "engine/agent/client.h"
 
 #include "base/try.h"
+#include "engine/agent/fields.h"
 #include "engine/agent/messages.h"
 
 namespace bitsnap::agent {

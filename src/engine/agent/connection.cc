@@ -8,6 +8,7 @@
 
 #include "base/parallel.h"
 #include "base/try.h"
+#include "engine/agent/fields.h"
 #include "engine/agent/listener.h"
 #include "engine/agent/spawn.h"
 #include "engine/memory_file.h"

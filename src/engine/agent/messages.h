@@ -16,33 +16,6 @@ namespace bitsnap::agent {
 // Raised with every change of what is said; agent and client must be of the same.
 inline constexpr uint32_t kProtocolVersion = 1;
 
-// Reads an object's fields. After the first that is wrong, all are zero or empty, so that a message
-// may be checked once.
-class Fields {
- public:
-  explicit Fields(const Json& object);
-
-  uint64_t U64(const char* key);
-  uint32_t U32(const char* key);
-  double Double(const char* key);
-  bool Bool(const char* key);
-  std::string Text(const char* key);
-  std::string Binary(const char* key);
-  const Json& Array(const char* key);
-  const Json& Object(const char* key);
-  // nullopt where it is null.
-  std::optional<uint64_t> OptionalU64(const char* key);
-
-  // kCorrupt once anything was wrong.
-  Result<void> Check() const;
-  void Reject(const char* key);
-
- private:
-  const Json& Find(const char* key, bool (Json::*is_type)() const noexcept);
-  const Json* object_;
-  std::string wrong_;  // the first wrong field's key
-};
-
 struct Hello {
   uint32_t version = kProtocolVersion;
   std::string store;  // canonical path

@@ -51,13 +51,14 @@ class Session {
   bool Handle(Frame frame);
   void AnswerOnThread(uint64_t id, const Verb& verb, Frame frame);
   void Reply(uint64_t id, Result<Answer> answer);
-  Answer Lend(const std::optional<Lent>& lent);
   // Gives back what the client had. Not twice.
   void Depart(bool is_goodbye);
 
+  // One for each of the Verbs, in session_verbs.cc.
   Result<Answer> Greet(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> Reserve(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> ReserveSpare(const Json&, std::optional<Fd>, std::stop_token);
+  Answer Lend(const std::optional<Lent>& lent);
   Result<Answer> Release(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> Submit(const Json&, std::optional<Fd>, std::stop_token);
   Result<Answer> Cancel(const Json&, std::optional<Fd>, std::stop_token);
