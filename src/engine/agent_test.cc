@@ -262,42 +262,66 @@ pid_t Fork(Body body) {
   _exit(0);
 }
 
-// In a child.
-[[noreturn]] void Die(const Error& error) {
-  fprintf(stderr, "%s\n", error.message.c_str());
-  _exit(1);
-}
-
 constexpr size_t kCount = 30'011;
 
-// The last number that comes through the pipe.
-uint64_t LastTold(int pipe) {
-  uint64_t last = 0, told;
-  while (read(pipe, &told, sizeof(told)) == sizeof(told)) last = told;
-  return last;
+// A process that saves one step after another until it is killed, and tells a number after each.
+class Training {
+ public:
+  using Tell = uint64_t (*)(const Saver& saver, uint64_t step);
+
+  Training(const Store& store, const SaverOptions& options, uint64_t first, Tell tell) {
+    int ends[2];
+    EXPECT_EQ(pipe(ends), 0);
+    pipe_ = ends[0];
+    process_ = Fork([&] {
+      auto saver = Saver::Start(store, options);
+      if (!saver) Die(saver.error());
+      for (uint64_t step = first;; ++step) {
+        const SaveOptions at{.step = step, .threads = 1};
+        const auto saved = saver->Save(Views(SmallState(step, kCount)), at);
+        if (!saved) Die(saved.error());
+        const uint64_t told = tell(*saver, step);
+        if (write(ends[1], &told, sizeof(told)) != sizeof(told)) _exit(1);
+      }
+    });
+    close(ends[1]);
+  }
+  ~Training() { close(pipe_); }
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+
+  pid_t process() const { return process_; }
+
+  // The last number it told, 0 where it told none. Once it is killed, and only once.
+  uint64_t LastTold() {
+    waitpid(process_, nullptr, 0);
+    uint64_t last = 0, told;
+    while (read(pipe_, &told, sizeof(told)) == sizeof(told)) last = told;
+    return last;
+  }
+
+ private:
+  [[noreturn]] static void Die(const Error& error) {
+    fprintf(stderr, "%s\n", error.message.c_str());
+    _exit(1);
+  }
+
+  int pipe_;
+  pid_t process_;
+};
+
+void SleepUpTo200ms(std::mt19937& random) {
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
 }
 
 TEST_F(AgentTest, KilledAtAnyInstantATrainingGetsItsNewestStateBack) {
   std::mt19937 random(5);
   uint64_t first = 1;
   for (int round = 0; round < 20; ++round) {
-    int ends[2];
-    ASSERT_EQ(pipe(ends), 0);
-    const pid_t child = Fork([&] {
-      auto saver = Saver::Start(store_, Options());
-      if (!saver) Die(saver.error());
-      for (uint64_t step = first;; ++step) {
-        const auto saved = saver->Save(Views(SmallState(step, kCount)), At(step));
-        if (!saved) Die(saved.error());
-        if (write(ends[1], &step, sizeof(step)) != sizeof(step)) _exit(1);
-      }
-    });
-    close(ends[1]);
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
-    Kill(child);
-    waitpid(child, nullptr, 0);
-    const uint64_t told = LastTold(ends[0]);
-    close(ends[0]);
+    Training training(store_, Options(), first, [](const Saver&, uint64_t step) { return step; });
+    SleepUpTo200ms(random);
+    Kill(training.process());
+    const uint64_t told = training.LastTold();
 
     Saver saver = Start();
     const auto newest = saver.Newest();
@@ -320,28 +344,16 @@ TEST_F(AgentTest, KilledTogetherTheyLeaveTheLastDurableStep) {
   std::mt19937 random(6);
   uint64_t first = 1;
   for (int round = 0; round < 10; ++round) {
-    int ends[2];
-    ASSERT_EQ(pipe(ends), 0);
-    const pid_t child = Fork([&] {
-      auto saver = Saver::Start(store_, Options());
-      if (!saver) Die(saver.error());
-      for (uint64_t step = first;; ++step) {
-        const auto saved = saver->Save(Views(SmallState(step, kCount)), At(step));
-        if (!saved) Die(saved.error());
-        const uint64_t durable = saver->last_durable_step().value_or(0);
-        if (write(ends[1], &durable, sizeof(durable)) != sizeof(durable)) _exit(1);
-      }
+    Training training(store_, Options(), first, [](const Saver& saver, uint64_t) {
+      return saver.last_durable_step().value_or(0);
     });
-    close(ends[1]);
     ASSERT_TRUE(Eventually([&] { return AgentProcess() != 0; }));
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
+    SleepUpTo200ms(random);
     const pid_t agent = AgentProcess();
-    Kill(round % 2 == 0 ? agent : child);
-    Kill(round % 2 == 0 ? child : agent);
-    waitpid(child, nullptr, 0);
+    Kill(round % 2 == 0 ? agent : training.process());
+    Kill(round % 2 == 0 ? training.process() : agent);
+    const uint64_t told = training.LastTold();
     ASSERT_TRUE(Eventually([&] { return !IsRunning(agent); }));
-    const uint64_t told = LastTold(ends[0]);
-    close(ends[0]);
 
     Contents got;
     const auto step = store_.RestoreNewest(0, [&](const Snapshot& snapshot) -> Result<void> {

@@ -3,33 +3,18 @@
 #include <gmock/gmock.h>
 
 #include "engine/saver_test_util.h"
-#include "io/fault.h"
-#include "io/memory.h"
+#include "store/fault_test_util.h"
 
 namespace bitsnap {
 namespace {
 
 using namespace testing_util;
 
-struct FaultCase {
-  ErrorKind kind;
-  bool short_write;
-  bool lasting;
-};
-
-class SaverFaultTest : public testing::TestWithParam<FaultCase> {
+class SaverFaultTest : public FaultTest {
  protected:
   static SaveOptions At(uint64_t step, bool overwrite = false) {
     return {.step = step, .threads = 1, .overwrite = overwrite};
   }
-
-  static Fault FaultAt(uint64_t at) {
-    return {at, GetParam().kind, GetParam().short_write, GetParam().lasting};
-  }
-
-  // Small tensors keep the loops over all operations short.
-  const Contents first_ = SmallState(1, 3000);
-  const Contents second_ = Step(first_, 2);
 };
 
 TEST_P(SaverFaultTest, AFailureIsToldOnceAndTheNextSaveWorks) {
@@ -41,7 +26,7 @@ TEST_P(SaverFaultTest, AFailureIsToldOnceAndTheNextSaveWorks) {
     ASSERT_TRUE(saver.Save(Views(first_), At(1)));
     ASSERT_TRUE(saver.Wait());
 
-    fs.Set(FaultAt(at));
+    fs.Set(GetParam().At(at));
     const auto ticket = saver.Save(Views(second_), At(2));
     const auto waited = saver.Wait();
     const bool all_done = fs.operations() < at;
@@ -77,7 +62,7 @@ TEST_P(SaverFaultTest, APowerCutNeverTakesTheLastDurableStep) {
     bool all_done = false;
     {
       Saver saver = *Saver::Start(*Store::Open("/s", &fs));
-      Fault fault = FaultAt(at);
+      Fault fault = GetParam().At(at);
       fault.lasting = true;
       fs.Set(fault);
       static_cast<void>(saver.Save(Views(first_), At(1)));
@@ -102,11 +87,7 @@ TEST_P(SaverFaultTest, APowerCutNeverTakesTheLastDurableStep) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Faults, SaverFaultTest,
-                         testing::Values(FaultCase{ErrorKind::kIo, false, false},
-                                         FaultCase{ErrorKind::kIo, true, true},
-                                         FaultCase{ErrorKind::kOutOfSpace, true, false},
-                                         FaultCase{ErrorKind::kOutOfSpace, false, true}));
+INSTANTIATE_TEST_SUITE_P(Faults, SaverFaultTest, testing::ValuesIn(kFaultCases));
 
 }  // namespace
 }  // namespace bitsnap

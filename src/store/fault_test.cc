@@ -1,40 +1,12 @@
 // Saving on a disk that fails at every single operation in turn, and one that loses power there.
-#include <gtest/gtest.h>
-
-#include "io/fault.h"
-#include "io/memory.h"
-#include "store/store_test_util.h"
+#include "store/fault_test_util.h"
 
 namespace bitsnap {
 namespace {
 
 using namespace testing_util;
 
-struct FaultCase {
-  ErrorKind kind;
-  bool short_write;
-  bool lasting;
-};
-
-class StoreFaultTest : public testing::TestWithParam<FaultCase> {
- protected:
-  // Small tensors keep the loops over all operations short.
-  const Contents first_ = SmallState(1, 3000);
-  const Contents second_ = Step(first_, 2);
-};
-
-// Everything below the root, to be compared.
-std::vector<std::string> Tree(FileSystem& fs, const std::filesystem::path& path) {
-  std::vector<std::string> paths;
-  const auto names = fs.List(path);
-  for (const std::string& name : *names) {
-    paths.push_back(path / name);
-    if (*fs.Type(path / name) == FileType::kDirectory) {
-      for (std::string& below : Tree(fs, path / name)) paths.push_back(std::move(below));
-    }
-  }
-  return paths;
-}
+class StoreFaultTest : public FaultTest {};
 
 TEST_P(StoreFaultTest, AFailedSaveLeavesTheStoreWholeAndTheNextOneWorks) {
   for (uint64_t at = 1;; ++at) {
@@ -44,7 +16,7 @@ TEST_P(StoreFaultTest, AFailedSaveLeavesTheStoreWholeAndTheNextOneWorks) {
     ASSERT_TRUE(Save(store, first_, {.step = 1}));
     const auto tree_before = Tree(memory, "/s");
 
-    fs.Set(Fault{at, GetParam().kind, GetParam().short_write, GetParam().lasting});
+    fs.Set(GetParam().At(at));
     const auto report = Save(store, second_, {.step = 2});
     const bool all_done = fs.operations() < at;
     fs.Set({});
@@ -96,11 +68,7 @@ TEST_P(StoreFaultTest, APowerCutNeverTakesWhatWasReportedDurable) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Faults, StoreFaultTest,
-                         testing::Values(FaultCase{ErrorKind::kIo, false, false},
-                                         FaultCase{ErrorKind::kIo, true, true},
-                                         FaultCase{ErrorKind::kOutOfSpace, true, false},
-                                         FaultCase{ErrorKind::kOutOfSpace, false, true}));
+INSTANTIATE_TEST_SUITE_P(Faults, StoreFaultTest, testing::ValuesIn(kFaultCases));
 
 }  // namespace
 }  // namespace bitsnap

@@ -1,25 +1,14 @@
 // Pruning and repairing on a disk that fails at every single operation in turn, and one that loses
 // power there.
-#include <gtest/gtest.h>
-
-#include "io/fault.h"
-#include "io/memory.h"
+#include "store/fault_test_util.h"
 #include "store/folder.h"
-#include "store/store_test_util.h"
 
 namespace bitsnap {
 namespace {
 
 using namespace testing_util;
 
-struct FaultCase {
-  ErrorKind kind;
-  bool short_write;
-  bool lasting;
-  bool power_cut;
-};
-
-class PruneFaultTest : public testing::TestWithParam<FaultCase> {
+class PruneFaultTest : public FaultTest {
  protected:
   static Contents State(uint64_t step) { return Step(SmallState(1, 1000), step); }
 
@@ -36,19 +25,6 @@ class PruneFaultTest : public testing::TestWithParam<FaultCase> {
       options.base =
           base ? BaseChoice{BaseChoice::Kind::kStep, *base} : BaseChoice{BaseChoice::Kind::kNone};
       ASSERT_TRUE(Save(*store, State(step), options));
-    }
-
-    std::vector<std::string> Tree() {
-      std::vector<std::string> tree;
-      const auto folders = *memory.List("/s");
-      for (const std::string& folder : folders) {
-        tree.push_back(folder);
-        const auto path = std::filesystem::path("/s") / folder;
-        if (*memory.Type(path) != FileType::kDirectory) continue;
-        const auto names = *memory.List(path);
-        for (const std::string& name : names) tree.push_back(folder + "/" + name);
-      }
-      return tree;
     }
 
     MemoryFileSystem memory;
@@ -74,7 +50,7 @@ class PruneFaultTest : public testing::TestWithParam<FaultCase> {
       SCOPED_TRACE(at);
       Disk disk;
       prepare(disk);
-      disk.fs.Set(Fault{at, GetParam().kind, GetParam().short_write, GetParam().lasting});
+      disk.fs.Set(GetParam().At(at));
       (void)work(*disk.store);
       const bool all_done = disk.fs.operations() < at;
       disk.fs.Set({});
@@ -110,7 +86,7 @@ TEST_P(PruneFaultTest, WhatIsKeptAlwaysRestores) {
         // Pruned again, and tidied where the power went, the store is as if nothing had happened.
         ASSERT_TRUE(disk.store->Prune(policy));
         ASSERT_TRUE(disk.store->Repair({.min_age = std::chrono::seconds(0)}));
-        EXPECT_EQ(disk.Tree(), whole.Tree());
+        EXPECT_EQ(Tree(disk.memory, "/s"), Tree(whole.memory, "/s"));
         ExpectKept(*disk.store, 3, true);
         ExpectKept(*disk.store, 5, false);
       });
@@ -153,7 +129,7 @@ TEST_P(PruneFaultTest, RepairingNeverTakesWhatIsWhole) {
         ExpectKept(*disk.store, 1, false);
         ExpectKept(*disk.store, 2, false);
         ASSERT_TRUE(disk.store->Repair(options));
-        EXPECT_EQ(disk.Tree(), tidy);
+        EXPECT_EQ(Tree(disk.memory, "/s"), tidy);
         ExpectKept(*disk.store, 2, false);
       });
 }
