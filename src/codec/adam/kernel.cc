@@ -84,6 +84,13 @@ HWY_INLINE hn::VFromD<D> Exp2(D d, hn::VFromD<D> x) {
 }
 
 template <class D>
+HWY_INLINE hn::VFromD<D> Ratio(D d, hn::VFromD<D> x) {
+  auto p = hn::Set(d, kRatio[3]);
+  for (int k = 2; k >= 0; --k) p = hn::Add(hn::Mul(p, x), hn::Set(d, kRatio[k]));
+  return hn::Add(hn::Set(d, 1.0f), hn::Mul(x, p));
+}
+
+template <class D>
 HWY_INLINE auto IsNormal(D d, hn::VFromD<D> v) {
   return hn::And(hn::Ge(v, hn::Set(d, kMinNormal)), hn::Lt(v, hn::Set(d, kMaxNormal)));
 }
@@ -104,58 +111,53 @@ HWY_INLINE hn::VFromD<D> Nearest(D d, hn::VFromD<D> place, float zone) {
 struct Scale {
   explicit Scale(const Grid& g, Stretch s = 1)
       : grid(g),
-        stretch(s),
+        half_v_step(0.5f * g.v_step),
         inverse_v(1.0f / g.v_step),
         inverse_u(1.0f / g.u_step),
+        stretched_inverse_u(inverse_u * s),
         v_zone(ZoneOfV(g)),
         u_zone(ZoneOfU(g)),
         max_update(MaxUpdateIndex(g)) {}
   Grid grid;
-  Stretch stretch;
+  float half_v_step;
   float inverse_v;
   float inverse_u;
+  float stretched_inverse_u;
   float v_zone;
   float u_zone;
   float max_update;
 };
 
-// Pairs on their grids: `v_index` and `u_index` are whole numbers, 0 where not `known`.
+// Pairs on their grids, with zeros where not `known`.
 template <class D>
 struct Placed {
-  hn::VFromD<D> v_index;
+  hn::VFromD<D> v_index;  // a whole number, and so is u_index
+  hn::VFromD<D> u_place;  // of u itself, with the exact v
   hn::VFromD<D> u_index;
-  hn::VFromD<D> decoded;  // v
-  hn::VFromD<D> denominator;
   decltype(hn::MaskFromVec(hn::VFromD<D>())) known;
 };
-
-template <class D>
-struct PlacedV {
-  hn::VFromD<D> index;
-  decltype(hn::MaskFromVec(hn::VFromD<D>())) known;
-};
-
-template <class D, class V>
-HWY_INLINE PlacedV<D> PlaceV(D d, V v, V anchor, const Scale& scale) {
-  const auto normal = IsNormal(d, v);
-  const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
-  const auto place = hn::Mul(hn::Sub(log, anchor), hn::Set(d, scale.inverse_v));
-  const auto known = hn::And(normal, InRange(d, place));
-  return {Nearest(d, hn::IfThenElseZero(known, place), scale.v_zone), known};
-}
 
 template <class D, class V>
 HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
-  const auto [v_index, v_known] = PlaceV(d, v, anchor, scale);
-  const auto decoded = Exp2(d, hn::Add(anchor, hn::Mul(v_index, hn::Set(d, scale.grid.v_step))));
+  const auto v_fits = hn::And(hn::Ge(v, hn::Set(d, kMinNormal)), hn::Lt(v, hn::Set(d, kMaxPlaced)));
+  v = hn::IfThenElse(v_fits, v, hn::Set(d, 1.0f));
+  auto v_place = hn::Mul(hn::Sub(Log2(d, v), anchor), hn::Set(d, scale.inverse_v));
+  const auto v_known = hn::And(v_fits, InRange(d, v_place));
+  v_place = hn::IfThenElseZero(v_known, v_place);
+  const auto v_index = Nearest(d, v_place, scale.v_zone);
 
-  const auto denominator = hn::Add(hn::Sqrt(decoded), hn::Set(d, scale.grid.eps));
-  const auto exact_place = hn::Mul(hn::Div(m, denominator), hn::Set(d, scale.inverse_u));
-  const auto u_place = hn::Mul(exact_place, hn::Set(d, scale.stretch));
-  const auto u_known = hn::Lt(hn::Abs(u_place), hn::Set(d, scale.max_update));
-  const auto known = hn::And(v_known, u_known);
-  const auto u_index = Nearest(d, hn::IfThenElseZero(known, u_place), scale.u_zone);
-  return {v_index, u_index, decoded, denominator, known};
+  const auto eps = hn::Set(d, scale.grid.eps);
+  const auto root = hn::Sqrt(v);
+  const auto ratio = Ratio(d, hn::Mul(hn::Sub(v_index, v_place), hn::Set(d, scale.half_v_step)));
+  const auto exact = hn::Add(root, eps);
+  const auto rounded = hn::Add(hn::Mul(root, ratio), eps);
+  // One division for both of m / exact and m / rounded.
+  const auto share = hn::Mul(m, hn::Div(hn::Set(d, 1.0f), hn::Mul(exact, rounded)));
+  const auto place = hn::Mul(hn::Mul(share, rounded), hn::Set(d, scale.inverse_u));
+  const auto want = hn::Mul(hn::Mul(share, exact), hn::Set(d, scale.stretched_inverse_u));
+  const auto known = hn::And(v_known, hn::Lt(hn::Abs(want), hn::Set(d, scale.max_update)));
+  const auto u_index = Nearest(d, hn::IfThenElseZero(known, want), scale.u_zone);
+  return {v_index, hn::IfThenElseZero(known, place), u_index, known};
 }
 
 template <class D, class V>
@@ -203,15 +205,6 @@ class Sums {
   alignas(64) std::array<float, kSums> along_{};
 };
 
-// Adds what becomes of v and m.
-template <class D, class V>
-HWY_INLINE void AddErrors(D d, size_t i, V v, V m, const Placed<D>& placed, const Scale& scale,
-                          Sums& sums) {
-  const auto u = hn::Div(m, hn::Add(hn::Sqrt(v), hn::Set(d, scale.grid.eps)));
-  const auto place = hn::IfThenElseZero(placed.known, hn::Mul(u, hn::Set(d, scale.inverse_u)));
-  sums.Add(d, i, place, hn::IfThenElseZero(placed.known, placed.u_index));
-}
-
 template <bool kTell>  // v, m and what is lost
 UpdateSums QuantizeAs(Bytes v_bytes, Bytes m_bytes, std::span<const float> anchors,
                       const Scale& scale, const Quantized& out) {
@@ -220,7 +213,8 @@ UpdateSums QuantizeAs(Bytes v_bytes, Bytes m_bytes, std::span<const float> ancho
     const Signed<decltype(d)> di;
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
-    const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
+    const auto anchor = hn::LoadU(d, anchors.data() + i);
+    const auto placed = Place(d, v, m, anchor, scale);
     const auto bits = hn::Or(hn::BitCast(di, v), hn::BitCast(di, m));
     const auto special = hn::IfThenElse(hn::Eq(bits, hn::Zero(di)), hn::Set(di, int32_t{kZero}),
                                         hn::Set(di, int32_t{kEscape}));
@@ -229,12 +223,15 @@ UpdateSums QuantizeAs(Bytes v_bytes, Bytes m_bytes, std::span<const float> ancho
     StoreIndices(
         d, hn::IfThenElse(known, hn::ConvertTo(di, placed.u_index), hn::Set(di, int32_t{kZero})),
         out.ku, i);
-    if (!out.denominators.empty()) hn::StoreU(placed.denominator, d, out.denominators.data() + i);
+    if (!kTell && out.denominators.empty()) return;
+    const auto step = hn::Mul(placed.v_index, hn::Set(d, scale.grid.v_step));
+    const auto decoded = Exp2(d, hn::Add(anchor, step));
+    const auto denominator = hn::Add(hn::Sqrt(decoded), hn::Set(d, scale.grid.eps));
+    if (!out.denominators.empty()) hn::StoreU(denominator, d, out.denominators.data() + i);
     if constexpr (kTell) {
-      StoreFloats(d, hn::IfThenElseZero(placed.known, placed.decoded), out.v, i);
-      const auto update = hn::IfThenElseZero(placed.known, placed.u_index);
-      StoreFloats(d, DecodedM(d, update, placed.denominator, scale.grid), out.m, i);
-      AddErrors(d, i, v, m, placed, scale, sums);
+      StoreFloats(d, hn::IfThenElseZero(placed.known, decoded), out.v, i);
+      StoreFloats(d, DecodedM(d, placed.u_index, denominator, scale.grid), out.m, i);
+      sums.Add(d, i, placed.u_place, placed.u_index);
     }
   });
   return sums.Total();
@@ -332,7 +329,7 @@ UpdateSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anc
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
     const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
-    AddErrors(d, i, v, m, placed, scale, sums);
+    sums.Add(d, i, placed.u_place, placed.u_index);
   });
   return sums.Total();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "codec/adam/math.h"
@@ -37,27 +38,26 @@ int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
   return std::min(scaled, 0x7fff) + prediction.offset;
 }
 
-UpdateSums SumErrors(Bytes v, Bytes m, std::span<const int16_t> kv, std::span<const int16_t> ku,
-                     const Grid& grid) {
-  std::array<float, kSums> error2{};
-  std::array<float, kSums> norm2{};
-  std::array<float, kSums> along{};
-  for (size_t i = 0; i < kv.size(); ++i) {
-    if (!IsIndex(kv[i])) continue;
-    const float place = Load(m, i) / (std::sqrt(Load(v, i)) + grid.eps) * (1.0f / grid.u_step);
-    const auto index = static_cast<float>(ku[i]);
-    const float error = place - index;
-    error2[i % kSums] += error * error;
-    norm2[i % kSums] += place * place;
-    along[i % kSums] += place * index;
-  }
-  UpdateSums sum;
-  for (size_t lane = 0; lane < kSums; ++lane) {
-    sum.error2 += error2[lane];
-    sum.norm2 += norm2[lane];
-    sum.along += along[lane];
-  }
-  return sum;
+struct Placed {
+  int v_index, u_index;
+  float u_place;  // of u itself, with the exact v
+};
+
+// Nothing where the pair has no indices.
+std::optional<Placed> Place(float v, float m, float anchor, const Grid& grid, Stretch stretch) {
+  if (!(v >= kMinNormal && v < kMaxPlaced)) return std::nullopt;
+  const float v_place = (Log2(v) - anchor) * (1.0f / grid.v_step);
+  if (!InRange(v_place)) return std::nullopt;
+  const int v_index = Nearest(v_place, ZoneOfV(grid));
+  const float root = std::sqrt(v);
+  const float exact = root + grid.eps;
+  const float off = static_cast<float>(v_index) - v_place;
+  const float rounded = root * Ratio(off * (0.5f * grid.v_step)) + grid.eps;
+  const float share = m * (1.0f / (exact * rounded));
+  const float inverse = 1.0f / grid.u_step;
+  const float want = share * exact * (inverse * stretch);
+  if (!(std::abs(want) < MaxUpdateIndex(grid))) return std::nullopt;
+  return Placed{v_index, Nearest(want, ZoneOfU(grid)), share * rounded * inverse};
 }
 
 }  // namespace
@@ -71,23 +71,18 @@ UpdateSums QuantizeRef(Bytes v_bytes, Bytes m_bytes, std::span<const float> anch
     const bool zero = std::bit_cast<uint32_t>(v) == 0 && std::bit_cast<uint32_t>(m) == 0;
     kv[i] = zero ? kZero : kEscape;
     ku[i] = kZero;
-    if (!IsNormal(v)) continue;
-    const float v_place = (Log2(v) - anchors[i]) * (1.0f / grid.v_step);
-    if (!InRange(v_place)) continue;
-    const int k = Nearest(v_place, ZoneOfV(grid));
-    const float decoded = Exp2(anchors[i] + static_cast<float>(k) * grid.v_step);
-    const float denominator = std::sqrt(decoded) + grid.eps;
-    if (!denominators.empty()) denominators[i] = denominator;
-    const float u_place = m / denominator * (1.0f / grid.u_step) * stretch;
-    if (!(std::abs(u_place) < MaxUpdateIndex(grid))) continue;
-    kv[i] = static_cast<int16_t>(k);
-    ku[i] = static_cast<int16_t>(Nearest(u_place, ZoneOfU(grid)));
+    const auto placed = Place(v, m, anchors[i], grid, stretch);
+    if (!placed) continue;
+    kv[i] = static_cast<int16_t>(placed->v_index);
+    ku[i] = static_cast<int16_t>(placed->u_index);
+    const float step = static_cast<float>(placed->v_index) * grid.v_step;
+    if (!denominators.empty()) denominators[i] = std::sqrt(Exp2(anchors[i] + step)) + grid.eps;
   }
   if (v_out.empty()) return {};
   std::vector<float> known_by_decoder(kv.size());
   ReconstructVRef(kv, anchors, grid, v_out, known_by_decoder);
   ReconstructMRef(kv, ku, known_by_decoder, grid, m_out);
-  return SumErrors(v_bytes, m_bytes, kv, ku, grid);
+  return MeasureErrorRef(v_bytes, m_bytes, anchors, grid, stretch);
 }
 
 void ReconstructVRef(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -143,9 +138,23 @@ void LogVRef(Bytes v_bytes, int16_t otherwise, std::span<int16_t> logs) {
 
 UpdateSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
                            Stretch stretch) {
-  std::vector<int16_t> kv(anchors.size()), ku(anchors.size());
-  QuantizeRef(v, m, anchors, grid, stretch, {kv, ku});
-  return SumErrors(v, m, kv, ku, grid);
+  std::array<float, kSums> error2{};
+  std::array<float, kSums> norm2{};
+  std::array<float, kSums> along{};
+  for (size_t i = 0; i < anchors.size(); ++i) {
+    const auto placed = Place(Load(v, i), Load(m, i), anchors[i], grid, stretch);
+    if (!placed) continue;
+    const auto index = static_cast<float>(placed->u_index);
+    const float error = placed->u_place - index;
+    error2[i % kSums] += error * error;
+    norm2[i % kSums] += placed->u_place * placed->u_place;
+    along[i % kSums] += placed->u_place * index;
+  }
+  UpdateSums sum;
+  for (size_t lane = 0; lane < kSums; ++lane) {
+    sum.Add({error2[lane], norm2[lane], along[lane]});
+  }
+  return sum;
 }
 
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,

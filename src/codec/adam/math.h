@@ -24,6 +24,19 @@ inline constexpr float kExp2[] = {0x1.62e25ap-1f, 0x1.ecep-3f, 0x1.b57832p-5f, 0
 inline constexpr float kMinExponent = -124;
 inline constexpr float kMaxExponent = 126;
 
+// A larger v gets no index: the encoder's products stay within the normal numbers.
+inline constexpr float kMaxPlaced = 0x1p+120f;
+
+// 2^x = 1 + x * (c0 + c1 x + …) to 8e-6, for |x| <= 0.6: half of the step of v times the most that
+// an index is off. For the encoder, which needs sqrt(v^) only nearly.
+inline constexpr float kRatio[] = {0x1.62de24p-1f, 0x1.ec0bd2p-3f, 0x1.cb6514p-5f, 0x1.397398p-7f};
+
+inline float Ratio(float x) {
+  float p = kRatio[3];
+  for (int k = 2; k >= 0; --k) p = p * x + kRatio[k];
+  return 1.0f + x * p;
+}
+
 // Requires: kMinNormal <= x < kMaxNormal.
 inline float Log2(float x) {
   const auto bits = std::bit_cast<int32_t>(x);

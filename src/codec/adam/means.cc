@@ -10,8 +10,8 @@ namespace {
 
 // What an average is taken of is at most about this many values: its error is then far below the
 // spread of what it predicts.
-constexpr size_t kEnough = 128;
-constexpr size_t kRun = 64;
+constexpr size_t kEnough = 64;
+constexpr size_t kRun = 32;
 
 constexpr uint32_t kMinPanel = 64;
 constexpr uint64_t kMaxSums = 1 << 20;

@@ -1,7 +1,9 @@
 #include "codec/adam/prepare.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "codec/adam/choose_means.h"
@@ -35,10 +37,12 @@ constexpr double kPayingBits = 50;
 // Error of u, relative, that a grid step of log2 v causes, per step: ln 2 / 2 / sqrt(12).
 const double kErrorPerVStep = std::numbers::ln2 / std::sqrt(48.0);
 
-// The step of log2 v that spends half of the squared error.
+// The steps of log2 v and u that spend half of the squared error each, if all is even.
 double EvenVStep(double bound) {
   return std::min(kMaxVStep, bound / std::numbers::sqrt2 / kErrorPerVStep);
 }
+
+double EvenUStep(double bound, double rms) { return std::sqrt(6.0) * bound * rms; }
 
 bool IsStraight(const UpdateSums& sums, double tolerance) {
   return std::abs(RelativeLength(sums) - 1) <= tolerance;
@@ -59,7 +63,7 @@ struct Found {
 bool FitU(const Sample& sample, double bound, double rms, Found& found) {
   const bool coarse = IsCoarse(found.grid);
   double low = 0, high = 8 * bound * rms;
-  double step = 2.45 * bound * rms;  // half of the squared error, if all is even
+  double step = EvenUStep(bound, rms);
   for (int round = 0; round < 8; ++round) {
     found.grid.u_step = static_cast<float>(step);
     const UpdateSums sums = sample.Measure(found.grid, found.stretch);
@@ -80,8 +84,10 @@ bool FitU(const Sample& sample, double bound, double rms, Found& found) {
   return low > 0;
 }
 
-// The grids that take the fewest bits of the sample within the bound.
-std::optional<Found> Search(const Sample& sample, double bound, double rms, float eps) {
+// The grids that take the fewest bits of the sample within the bound, or roughly so where there is
+// no choice and `settled` says that they are fitted to the whole tensor later on.
+std::optional<Found> Search(const Sample& sample, double bound, double rms, float eps,
+                            bool settled) {
   const double even = EvenVStep(bound);
   std::optional<Found> best;
   const auto consider = [&](Found found) {
@@ -99,7 +105,8 @@ std::optional<Found> Search(const Sample& sample, double bound, double rms, floa
     const double v_step = even * factor;
     if (v_step > kMaxVStep || (fine && factor != 1)) continue;
     Found found{{static_cast<float>(v_step), 0, eps}};
-    if (FitU(sample, bound, rms, found)) consider(found);
+    found.grid.u_step = static_cast<float>(EvenUStep(bound, rms));
+    if ((fine && settled) || FitU(sample, bound, rms, found)) consider(found);
   }
   return best;
 }
@@ -148,38 +155,77 @@ bool SettleOnAll(const AdamTensor& tensor, double bound, Params& params) {
   return false;
 }
 
+// Error of the whole tensor as a part of it tells: both of RelativeError squared.
+struct Estimate {
+  double error2 = 0;
+  double deviation = std::numeric_limits<double>::infinity();
+};
+
+// From runs spread evenly. Requires: IsLarge.
+Estimate EstimateError(const AdamTensor& tensor, const Params& params) {
+  constexpr size_t kRun = 128, kRuns = kLargeSample / kRun;
+  const size_t elements = tensor.v.size() / sizeof(float);
+  std::array<UpdateSums, kRuns> runs;
+  std::array<float, kRun> anchors;
+  UpdateSums sums;
+  for (size_t r = 0; r < kRuns; ++r) {
+    const size_t first = elements / kRun * r / kRuns * kRun;
+    const auto run = [&](Bytes all) {
+      return all.subspan(first * sizeof(float), kRun * sizeof(float));
+    };
+    FillAnchors(params, first, anchors);
+    runs[r] = MeasureError(run(tensor.v), run(tensor.m), anchors, params.grid, params.stretch);
+    sums.Add(runs[r]);
+  }
+  if (!(sums.norm2 > 0)) return {};
+  const double error2 = sums.error2 / sums.norm2;
+  double square = 0;
+  for (const UpdateSums& run : runs) {
+    const double distance = run.error2 - error2 * run.norm2;
+    square += distance * distance;
+  }
+  const double unseen = 1 - static_cast<double>(kLargeSample) / static_cast<double>(elements);
+  return {error2, std::sqrt(square * unseen) / sums.norm2};
+}
+
+// Whether a sample is much less than the tensor.
+bool IsLarge(const AdamTensor& tensor) {
+  return tensor.v.size() / sizeof(float) > 2 * kLargeSample;
+}
+
 // Scales fine grids until a sample's error is so far below the bound that the whole tensor's is
-// too, almost surely. False when the sample is too uneven to tell.
-bool SettleOnSample(const Sample& sample, double bound, Grid& grid) {
+// too, almost surely. False when the tensor is too uneven for a sample to tell.
+bool SettleOnSample(const AdamTensor& tensor, double bound, Params& params) {
   constexpr int kRounds = 4;
   for (int round = 0; round < kRounds; ++round) {
-    const auto [error2, deviation] = sample.EstimateAll(grid);
+    const auto [error2, deviation] = EstimateError(tensor, params);
     if (!(kDeviations * deviation <= kMostDeviation * error2)) return false;
     const double most = std::sqrt(error2 + kDeviations * deviation);
     const double factor = kAimOnSample * bound / most;
-    Rescale(grid, factor);
+    Rescale(params.grid, factor);
     // Small changes of the steps change the error by as much.
     if (std::abs(factor - 1) < 0.1) return true;
   }
   return false;
 }
 
-// From grids that suit a small sample to those of the whole tensor.
+// Brings grids that suit a small sample nearer to those of the whole tensor.
+void FitCloser(const AdamTensor& tensor, double bound, double rms, Params& params) {
+  const size_t pairs = std::min(tensor.v.size() / sizeof(float) / kLargeShare, kLargeSample);
+  if (rms == 0 || pairs <= kSmallSample) return;
+  Sample large(tensor.v, tensor.m, params.grid.eps, pairs);
+  large.SetAnchors(params);
+  Found closer{params.grid, params.stretch};
+  if (!FitU(large, kAim * bound, rms, closer)) return;
+  params.grid = closer.grid;
+  params.stretch = closer.stretch;
+}
+
 bool Settle(const AdamTensor& tensor, double bound, double rms, Params& params) {
-  const size_t elements = tensor.v.size() / sizeof(float);
-  const bool fine = !IsCoarse(params.grid);  // else the stretch needs all pairs
-  size_t pairs = std::min(elements / kLargeShare, kLargeSample);
-  if (fine && elements > 2 * kLargeSample) pairs = kLargeSample;
-  if (rms > 0 && pairs > kSmallSample) {
-    Sample large(tensor.v, tensor.m, params.grid.eps, pairs);
-    large.SetAnchors(params);
-    if (fine && SettleOnSample(large, bound, params.grid)) return true;
-    Found closer{params.grid, params.stretch};
-    if (FitU(large, kAim * bound, rms, closer)) {
-      params.grid = closer.grid;
-      params.stretch = closer.stretch;
-    }
-  }
+  // The stretch of coarse grids needs all pairs.
+  const bool sampled = !IsCoarse(params.grid) && tensor.v.size() / sizeof(float) > 2 * kLargeSample;
+  if (sampled && SettleOnSample(tensor, bound, params)) return true;
+  FitCloser(tensor, bound, rms, params);
   return SettleOnAll(tensor, bound, params);
 }
 
@@ -191,7 +237,7 @@ std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps
   Sample small(tensor.v, tensor.m, float_eps, kSmallSample);
   const Means means = ChooseMeans(tensor.v, tensor.row_words, EvenVStep(bound), small);
   const double rms = small.UpdateRms();
-  auto found = Search(small, kAim * bound, rms, float_eps);
+  const auto found = Search(small, kAim * bound, rms, float_eps, IsLarge(tensor));
   if (!found || found->bits > kPayingBits) return std::nullopt;
 
   Params params = means.View(found->grid);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <limits>
 
 #include "codec/adam/fit.h"
 #include "codec/adam/math.h"
@@ -12,9 +11,6 @@ namespace bitsnap::adam {
 namespace {
 
 constexpr size_t kRun = 64;
-
-// A sample's spread is taken from the sums of its parts of so many pairs, if it has that many.
-constexpr size_t kPart = 256, kFewParts = 64;
 
 // What rANS and bit planes make of indices, escapes included, in bits an element.
 double EstimateBits(std::span<const int16_t> indices) {
@@ -37,14 +33,16 @@ double EstimateBits(std::span<const int16_t> indices) {
 
 }  // namespace
 
-Sample::Sample(Bytes v, Bytes m, float eps, size_t wanted)
-    : eps_(eps), elements_(v.size() / sizeof(float)) {
-  const size_t all = (elements_ + kRun - 1) / kRun;
+Sample::Sample(Bytes v, Bytes m, float eps, size_t wanted) : eps_(eps) {
+  const size_t elements = v.size() / sizeof(float);
+  const size_t all = (elements + kRun - 1) / kRun;
   const size_t count = std::min(all, wanted / kRun);
+  v_.reserve(count * kRun * sizeof(float));
+  m_.reserve(count * kRun * sizeof(float));
   for (size_t r = 0; r < count; ++r) {
     const uint64_t first = all * r / count * kRun;
     runs_.push_back(first);
-    const size_t bytes = std::min(kRun, elements_ - first) * sizeof(float);
+    const size_t bytes = std::min(kRun, elements - first) * sizeof(float);
     const auto append = [&](std::vector<std::byte>& to, Bytes from) {
       const Bytes run = from.subspan(first * sizeof(float), bytes);
       to.insert(to.end(), run.begin(), run.end());
@@ -66,31 +64,6 @@ void Sample::SetAnchors(const Params& params) {
 
 UpdateSums Sample::Measure(const Grid& grid, Stretch stretch) const {
   return MeasureError(v_, m_, anchors_, grid, stretch);
-}
-
-Sample::Estimate Sample::EstimateAll(const Grid& grid) const {
-  std::vector<UpdateSums> parts;
-  UpdateSums sums;
-  for (size_t first = 0; first < size(); first += kPart) {
-    const size_t count = std::min(kPart, size() - first);
-    const auto part = [&](const std::vector<std::byte>& bytes) {
-      return Bytes(bytes).subspan(first * sizeof(float), count * sizeof(float));
-    };
-    const auto part_anchors = std::span(anchors_).subspan(first, count);
-    parts.push_back(MeasureError(part(v_), part(m_), part_anchors, grid, 1));
-    sums.Add(parts.back());
-  }
-  Estimate estimate{0, std::numeric_limits<double>::infinity()};
-  if (!(sums.norm2 > 0) || parts.size() < kFewParts) return estimate;
-  estimate.error2 = sums.error2 / sums.norm2;
-  double square = 0;
-  for (const UpdateSums& part : parts) {
-    const double distance = part.error2 - estimate.error2 * part.norm2;
-    square += distance * distance;
-  }
-  const double unseen = 1 - static_cast<double>(size()) / static_cast<double>(elements_);
-  estimate.deviation = std::sqrt(square * unseen) / sums.norm2;
-  return estimate;
 }
 
 double Sample::UpdateRms() const {

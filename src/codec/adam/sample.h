@@ -26,12 +26,6 @@ class Sample {
   double UpdateRms() const;
   UpdateSums Measure(const Grid& grid, Stretch stretch) const;
 
-  // The same of the whole tensor, as far as a sample can tell.
-  struct Estimate {
-    double error2 = 0;     // relative: RelativeError squared
-    double deviation = 0;  // of error2, standard; infinite when nothing is known
-  };
-  Estimate EstimateAll(const Grid& grid) const;
   // Estimated, a pair.
   double Bits(const Grid& grid, Stretch stretch) const;
 
