@@ -26,15 +26,20 @@ class BitWriter {
   // Writes one number after another: quicker for many of them, up to 63 bits each.
   // Requires: numbers[i] < 2^widths[i].
   void WriteEach(const uint64_t* numbers, const uint64_t* widths, size_t count) {
+    std::byte* out = out_;  // locals, which no store through `out` can change
+    uint64_t pending = pending_, used = used_;
     for (size_t i = 0; i < count; ++i) {
-      const uint64_t word = pending_ | numbers[i] << used_;
-      std::memcpy(out_, &word, sizeof(word));
-      const bool full = used_ + widths[i] >= 64;
+      const uint64_t number = numbers[i], word = pending | number << used;
+      std::memcpy(out, &word, sizeof(word));
+      const bool full = used + widths[i] >= 64;
       // What did not fit, shifted in two steps as 64 places are too many for one.
-      pending_ = full ? numbers[i] >> 1 >> (63 - used_) : word;
-      out_ += full ? sizeof(word) : 0;
-      used_ = (used_ + static_cast<unsigned>(widths[i])) % 64;
+      pending = full ? number >> 1 >> (63 - used) : word;
+      out += full ? sizeof(word) : 0;
+      used = (used + widths[i]) % 64;
     }
+    out_ = out;
+    pending_ = pending;
+    used_ = static_cast<unsigned>(used);
     Write(0, 0);
   }
 
@@ -68,26 +73,24 @@ class BitReader {
 
   // Reads one number after another, of up to 63 bits each.
   void ReadEach(const uint64_t* widths, size_t count, uint64_t* numbers) {
-    // Windows of 64 bits hold 57 wherever they begin in a byte.
-    constexpr uint64_t kWindowBits = 57;
-    const bool inside = position_ / 8 + (count + 1) * sizeof(uint64_t) <= bytes_.size();
-    uint64_t position = position_;
-    for (size_t i = 0; i < count; ++i) {
-      const uint64_t width = widths[i];
-      if (inside && width <= kWindowBits) {
+    size_t i = 0;
+    if (position_ / 8 + (count + 1) * sizeof(uint64_t) <= bytes_.size()) {
+      // Windows of 64 bits hold 57 wherever they begin in a byte.
+      const std::byte* const bytes = bytes_.data();
+      uint64_t position = position_;
+      for (; i < count && widths[i] <= 57; ++i) {
         uint64_t window;
-        std::memcpy(&window, bytes_.data() + position / 8, sizeof(window));
-        numbers[i] = window >> position % 8 & ((uint64_t{1} << width) - 1);
-        position += width;
-      } else {
-        position_ = position;
-        const auto low = static_cast<unsigned>(width < 32 ? width : 32);
-        numbers[i] = Read(low);
-        numbers[i] |= uint64_t{Read(static_cast<unsigned>(width) - low)} << 32;
-        position = position_;
+        std::memcpy(&window, bytes + position / 8, sizeof(window));
+        numbers[i] = window >> position % 8 & ((uint64_t{1} << widths[i]) - 1);
+        position += widths[i];
       }
+      position_ = position;
     }
-    position_ = position;
+    for (; i < count; ++i) {
+      const auto width = static_cast<unsigned>(widths[i]), low = width < 32 ? width : 32;
+      numbers[i] = Read(low);
+      numbers[i] |= uint64_t{Read(width - low)} << 32;
+    }
   }
 
   // Bytes read, the last one perhaps in part; more than there are when reading went past the end.
