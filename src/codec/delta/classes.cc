@@ -158,6 +158,8 @@ std::span<Counts> Histogram::Count(Bytes rows_of, Bytes symbols, size_t rows) {
 }
 
 Classes ChooseClasses(std::span<Counts> rows, size_t symbols) {
+  const auto counts_last = [&](const Counts& row) { return row[symbols - 1] != 0; };
+  while (std::ranges::none_of(rows, counts_last)) --symbols;  // few blocks have them all
   Merger merger(symbols);
   uint32_t words = 0;
   for (size_t row = 0; row < rows.size(); ++row) {

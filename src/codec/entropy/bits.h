@@ -59,6 +59,13 @@ class BitReader {
 
   // Past the end come zeros. Requires: bits <= 32.
   uint32_t Read(unsigned bits) {
+    const uint32_t value = Peek(bits);
+    position_ += bits;
+    return value;
+  }
+
+  // What Read would give, left where it is. Requires: bits <= 32.
+  uint32_t Peek(unsigned bits) const {
     const size_t byte = position_ / 8;
     uint64_t window = 0;
     if (byte + sizeof(window) <= bytes_.size()) {
@@ -66,10 +73,9 @@ class BitReader {
     } else if (byte < bytes_.size()) {
       std::memcpy(&window, &bytes_[byte], bytes_.size() - byte);
     }
-    const auto value = static_cast<uint32_t>(window >> position_ % 8 & ((uint64_t{1} << bits) - 1));
-    position_ += bits;
-    return value;
+    return static_cast<uint32_t>(window >> position_ % 8 & ((uint64_t{1} << bits) - 1));
   }
+  void Skip(unsigned bits) { position_ += bits; }
 
   // Reads one number after another, of up to 63 bits each.
   void ReadEach(const uint64_t* widths, size_t count, uint64_t* numbers) {

@@ -29,21 +29,18 @@ Frequencies Normalize(const Counts& counts) {
 
 namespace {
 
-// Elias' gamma code of value + 1: as many zeros as it has bits below its highest, a one, and these
-// bits.
-void WriteGamma(uint32_t value, BitWriter& out) {
-  const auto low = static_cast<unsigned>(std::bit_width(value + 1) - 1);
-  out.Write(uint64_t{1} << low, low + 1);
-  out.Write(value + 1 - (1u << low), low);
-}
+// A number that no difference of widths reaches, for a code with more than kMaxZeros zeros.
+constexpr uint32_t kNoNumber = 62;
+constexpr unsigned kMaxZeros = 5;
 
-// A number that no difference of widths reaches where there are more than five zeros.
+// Reads Elias' gamma code of a number and one: as many zeros as it has bits below its highest, a
+// one, and these bits.
 uint32_t ReadGamma(BitReader& in) {
-  unsigned low = 0;
-  while (in.Read(1) == 0) {
-    if (++low > 5) return 62;
-  }
-  return ((1u << low) | in.Read(low)) - 1;
+  const uint32_t ahead = in.Peek(2 * kMaxZeros + 1);
+  const unsigned low = std::countr_zero(ahead | 1u << (kMaxZeros + 1));
+  if (low > kMaxZeros) return kNoNumber;
+  in.Skip(2 * low + 1);
+  return ((1u << low) | (ahead >> (low + 1) & ((1u << low) - 1))) - 1;
 }
 
 // Symbols alternate between steps forth and back: the width of a count is closest to that of the
@@ -64,9 +61,12 @@ void WriteCounts(const Counts& counts, BitWriter& out) {
   for (size_t s = 0; s <= last; ++s) {
     const unsigned width = Width(counts[s]);
     const int change = static_cast<int>(width - (s < kAlike ? 0 : Width(counts[s - kAlike])));
-    WriteGamma(static_cast<uint32_t>(change < 0 ? -2 * change - 1 : 2 * change), out);
-    const unsigned low = LowBits(width);
-    if (low > 0) out.Write(counts[s] >> (width - 1 - low) & ((1u << low) - 1), low);
+    // The gamma code, of `zeros` zeros, a one and as many bits, and behind it the count's.
+    const uint32_t number = static_cast<uint32_t>(change < 0 ? -2 * change - 1 : 2 * change) + 1;
+    const unsigned zeros = Width(number) - 1, low = LowBits(width);
+    const uint32_t gamma = ((number << 1 & ((2u << zeros) - 1)) | 1) << zeros;
+    const uint32_t below = width == 0 ? 0 : counts[s] >> (width - 1 - low) & ((1u << low) - 1);
+    out.Write(gamma | uint64_t{below} << (2 * zeros + 1), 2 * zeros + 1 + low);
   }
 }
 
@@ -98,12 +98,20 @@ void FillEncodeTable(const Frequencies& frequencies, size_t context, EncodeTable
 }
 
 void FillDecodeTable(const Frequencies& frequencies, size_t context, DecodeTable table) {
+  // Runs of whole vectors, as far as the table reaches: what is too much, the next symbol replaces.
+  constexpr uint32_t kRun = 8;
   uint32_t* entry = &table[kScale * context];
+  const uint32_t* const end = entry + kScale;
   for (uint32_t s = 0; s < frequencies.size(); ++s) {
     const uint32_t frequency = frequencies[s];
     if (frequency == 0) continue;
     const uint32_t common = (frequency - 1) << 8 | s;
-    for (uint32_t i = 0; i < frequency; ++i) *entry++ = i << 20 | common;
+    uint32_t i = 0;
+    for (; i < frequency && entry + kRun <= end; i += kRun) {
+      for (uint32_t k = 0; k < kRun; ++k) *entry++ = (i + k) << 20 | common;
+    }
+    entry -= i > frequency ? i - frequency : 0;
+    for (; i < frequency; ++i) *entry++ = i << 20 | common;
   }
 }
 
