@@ -24,25 +24,6 @@ BaseChoice ParseBase(const std::string& text) {
   return {BaseChoice::Kind::kStep, ParseNumber<uint64_t>("--base (auto, none or a step)", text)};
 }
 
-Json ToJson(const SaveReport& report, const Args& args) {
-  Json roles = Json::object();
-  for (const auto& [role, bytes] : report.roles) {
-    roles[std::string(RoleName(role))] = {{"raw_bytes", bytes.raw_bytes},
-                                          {"stored_bytes", bytes.stored_bytes}};
-  }
-  return {{"step", report.step},
-          {"rank", args.options.rank},
-          {"world_size", args.options.world_size},
-          {"profile", ProfileName(args.options.profile)},
-          {"raw_bytes", report.raw_bytes},
-          {"stored_bytes", report.stored_bytes},
-          {"ratio", RatioJson(report.raw_bytes, report.stored_bytes)},
-          {"base_step", OptionalJson(report.base_step)},
-          {"base_reason", report.base_reason},
-          {"seconds", report.seconds},
-          {"roles", roles}};
-}
-
 void PrintText(const SaveReport& report) {
   const std::string base =
       report.base_step ? fmt::format("delta of step {}", *report.base_step) : "stands alone";
@@ -68,7 +49,7 @@ Result<ExitCode> Save(Args args, bool json) {
   }
   if (!report) return tl::make_unexpected(report.error());
   if (json) {
-    PrintJson(ToJson(*report, args));
+    PrintJson(SaveJson(*report, args.options));
   } else {
     PrintText(*report);
   }

@@ -1,5 +1,7 @@
 #include "base/parallel.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -92,6 +94,12 @@ class OrderedRun {
 
 unsigned ThreadCount(unsigned requested) {
   if (requested != 0) return requested;
+  // More cores than Linux can have.
+  std::vector<cpu_set_t> cores(8);
+  const size_t bytes = cores.size() * sizeof(cpu_set_t);
+  if (sched_getaffinity(0, bytes, cores.data()) == 0) {
+    return std::max(1, CPU_COUNT_S(bytes, cores.data()));
+  }
   return std::max(1u, std::thread::hardware_concurrency());
 }
 

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sched.h>
+
 #include <atomic>
 #include <new>
+#include <thread>
 #include <vector>
 
 namespace bitsnap {
@@ -71,6 +74,18 @@ TEST(RunOrdered, TurnsBadAllocIntoAnError) {
   });
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind, ErrorKind::kOutOfMemory);
+}
+
+TEST(ThreadCount, IsWhatIsAskedForOrTheCoresThatMayBeUsed) {
+  EXPECT_EQ(ThreadCount(7), 7);
+  std::thread pinned([] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    EXPECT_EQ(ThreadCount(0), 1);
+  });
+  pinned.join();
 }
 
 TEST(RunOrdered, NothingToDoIsDone) { EXPECT_TRUE(RunOrdered({})); }

@@ -243,6 +243,82 @@ TEST_F(AgentTest, ASignalMakesItFinishWhatIsQueued) {
   ASSERT_TRUE(saver.Close());
 }
 
+// Or it would never end.
+TEST_F(AgentTest, AfterASignalItTakesNoMore) {
+  Saver saver = Start();
+  const pid_t agent = AgentProcess();
+  uint64_t step = 0;
+  const auto save = [&] {
+    ++step;
+    const auto saved = saver.Save(Views(SmallState(step, 20'000)), At(step));
+    ASSERT_TRUE(saved) << saved.error().message;
+  };
+  save();
+  Kill(agent, SIGTERM);
+  ASSERT_TRUE(Eventually([&] {
+    save();
+    return !IsRunning(agent);
+  }));
+  ASSERT_TRUE(saver.Close());
+  for (uint64_t saved = 1; saved <= step; ++saved) {
+    ExpectStep(store_, saved, SmallState(saved, 20'000));
+  }
+}
+
+TEST_F(AgentTest, StatesOfRanksThatASmallerWorldHasNotAreForgotten) {
+  const auto newest_of = [&](uint32_t rank, uint32_t world_size) {
+    Saver saver = Start(Options(rank, world_size));
+    const bool remembered = saver.Newest()->has_value();
+    EXPECT_TRUE(saver.Leave());
+    return remembered;
+  };
+  for (uint32_t rank : {0, 2}) {
+    Saver saver = Start(Options(rank, 4));
+    SaveOptions options = At(1);
+    options.rank = rank;
+    options.world_size = 4;
+    ASSERT_TRUE(saver.Save(Views(SmallState(rank, 1'000)), options));
+    ASSERT_TRUE(saver.Leave());
+  }
+  EXPECT_TRUE(newest_of(2, 4));
+  EXPECT_TRUE(newest_of(0, 3));
+  EXPECT_TRUE(newest_of(2, 4));
+  EXPECT_TRUE(newest_of(0, 2));
+  EXPECT_FALSE(newest_of(2, 4));
+}
+
+// A field of /proc/PROCESS/status.
+std::string StatusField(const std::string& process, const std::string& name) {
+  std::ifstream file("/proc/" + process + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(name + ":")) return line.substr(name.size() + 1);
+  }
+  return "";
+}
+
+TEST_F(AgentTest, ItIsNotBoundAsTheRankIsThatStartsIt) {
+  std::thread rank([&] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    sigset_t signals;
+    sigfillset(&signals);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    Saver saver = Start();
+    ASSERT_TRUE(saver.Save(Views(SmallState(1, 100)), At(1)));
+  });
+  rank.join();
+  const std::string agent = std::to_string(AgentProcess());
+  EXPECT_EQ(StatusField(agent, "Cpus_allowed"), StatusField("self", "Cpus_allowed"));
+  EXPECT_EQ(std::filesystem::read_symlink("/proc/" + agent + "/cwd"), "/");
+  for (const char* file : {"0", "1", "2"}) {
+    EXPECT_EQ(std::filesystem::read_symlink("/proc/" + agent + "/fd/" + file), "/dev/null");
+  }
+  // Only its own: SIGHUP, SIGINT and SIGTERM.
+  EXPECT_EQ(std::stoull(StatusField(agent, "SigBlk"), nullptr, 16), 0x4003);
+}
+
 TEST_F(AgentTest, ASaveMayBeCancelled) {
   Saver saver = Start();
   SaveOptions options = At(1);

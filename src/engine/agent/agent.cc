@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "base/parallel.h"
+
 namespace bitsnap::agent {
 
-Agent::Agent(Store store, std::optional<std::chrono::seconds> patience)
-    : store_(std::move(store)), patience_(patience) {}
+Agent::Agent(Store store, std::optional<std::chrono::seconds> patience, AgentEvents events)
+    : store_(std::move(store)), events_(std::move(events)), patience_(patience) {}
 
 Lane& Agent::LaneOf(uint32_t rank) {
   std::lock_guard lock(mutex_);
@@ -14,8 +16,11 @@ Lane& Agent::LaneOf(uint32_t rank) {
   return *lane;
 }
 
-void Agent::Join(std::chrono::seconds linger) {
+void Agent::Join(uint32_t world_size, std::chrono::seconds linger) {
   std::lock_guard lock(mutex_);
+  for (auto lane = lanes_.lower_bound(world_size); lane != lanes_.end(); ++lane) {
+    lane->second->Forget();
+  }
   ++clients_;
   joined_ = true;
   patience_ = linger;
@@ -25,6 +30,29 @@ void Agent::Leave() {
   std::lock_guard lock(mutex_);
   --clients_;
   left_ = Clock::now();
+}
+
+unsigned Agent::ThreadsOfOneSave() const {
+  std::lock_guard lock(mutex_);
+  const auto ranks = std::count_if(lanes_.begin(), lanes_.end(),
+                                   [](const auto& lane) { return lane.second->has_clients(); });
+  return std::max(1u, ThreadCount(0) / std::max(1u, static_cast<unsigned>(ranks)));
+}
+
+void Agent::TellSaved(const SaveOptions& options, const Result<SaveReport>& report) {
+  std::lock_guard lock(telling_);
+  if (events_.saved) events_.saved(options, report);
+}
+
+void Agent::End() {
+  is_ending_ = true;
+  size_t under_way = 0;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [rank, lane] : lanes_) under_way += lane->under_way();
+  }
+  std::lock_guard lock(telling_);
+  if (events_.ending) events_.ending(under_way);
 }
 
 bool Agent::is_idle() const {

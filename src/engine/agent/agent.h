@@ -1,11 +1,14 @@
 // What all clients of one agent share, and when it is of no more use.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+
+#include <bitsnap/agent.h>
 
 #include "engine/agent/blobs.h"
 #include "engine/agent/lane.h"
@@ -14,21 +17,32 @@ namespace bitsnap::agent {
 
 using Clock = std::chrono::steady_clock;
 
-// Safe to use from several threads. Lock rule: no lane is called with its lock held but is_idle and
-// remembers.
+// Safe to use from several threads. Lock rule: no lane is called with its lock held but Forget and
+// what only asks.
 class Agent {
  public:
   // Waits as long as `patience` for its first client; nullopt: for ever.
-  Agent(Store store, std::optional<std::chrono::seconds> patience);
+  Agent(Store store, std::optional<std::chrono::seconds> patience, AgentEvents events = {});
 
   const Store& store() const { return store_; }
   Blobs& blobs() { return blobs_; }
   // Lanes stay as long as the agent.
   Lane& LaneOf(uint32_t rank);
 
-  // Clients come and go. With the last one, `linger` begins when anything is remembered.
-  void Join(std::chrono::seconds linger);
+  // Clients come and go. With the last one, `linger` begins when anything is remembered. One of a
+  // smaller world than before makes the agent forget the states of ranks that it has not, once they
+  // are saved; what those ranks hold for others stays.
+  void Join(uint32_t world_size, std::chrono::seconds linger);
   void Leave();
+
+  // Of a save for which no thread was asked for in particular: the cores are shared by the ranks
+  // that are there.
+  unsigned ThreadsOfOneSave() const;
+  void TellSaved(const SaveOptions& options, const Result<SaveReport>& report);
+
+  // From now on it only finishes what was handed over.
+  void End();
+  bool is_ending() const { return is_ending_; }
 
   bool is_idle() const;
   // Until it has no more reason to run, when nobody comes: zero at once, nullopt as long as
@@ -37,6 +51,9 @@ class Agent {
 
  private:
   const Store store_;
+  const AgentEvents events_;
+  std::mutex telling_;  // held while any of events_ is called; taken with no other lock held
+  std::atomic<bool> is_ending_ = false;
   Blobs blobs_;
 
   mutable std::mutex mutex_;

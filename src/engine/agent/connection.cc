@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "base/parallel.h"
 #include "base/try.h"
 #include "engine/agent/fields.h"
 #include "engine/agent/listener.h"
@@ -128,10 +127,9 @@ void Connection::Release(const Borrowed& borrowed) {
 }
 
 std::optional<SaveJob> Connection::Submit(const Borrowed& borrowed, SaveJob job) {
-  SaveOptions options = job.options;
-  options.threads = ThreadCount(options.threads);
-  Json request = {
-      {"arena", borrowed.arena}, {"manifest", ToJson(job.manifest)}, {"options", ToJson(options)}};
+  Json request = {{"arena", borrowed.arena},
+                  {"manifest", ToJson(job.manifest)},
+                  {"options", ToJson(job.options)}};
   uint64_t save;
   {
     std::lock_guard lock(mutex_);

@@ -24,6 +24,7 @@ Lane::Lane(Store store)
 void Lane::Enter(uint64_t max_memory) {
   std::lock_guard lock(mutex_);
   ++clients_;
+  is_forgotten_ = false;
   pool_.SetMaxBytes(max_memory);
 }
 
@@ -31,10 +32,13 @@ bool Lane::Leave(bool forget) {
   std::lock_guard lock(mutex_);
   --clients_;
   if (!forget || clients_ > 0) return false;
-  newest_ = nullptr;
-  Tidy();
-  pool_.Clear();
+  ForgetAll();
   return true;
+}
+
+void Lane::Forget() {
+  std::lock_guard lock(mutex_);
+  if (clients_ == 0) ForgetAll();
 }
 
 Result<std::optional<Lent>> Lane::Reserve(uint64_t bytes, uint64_t step, bool overwrite, bool wait,
@@ -73,6 +77,12 @@ Result<std::optional<Lent>> Lane::ReserveSpare(uint64_t bytes) {
 }
 
 // Requires: mutex_ held, as in all below that do not lock it.
+void Lane::ForgetAll() {
+  is_forgotten_ = true;
+  newest_ = nullptr;
+  Tidy();
+}
+
 Lent Lane::Lend(Arena arena) {
   Lent lent{arena.id(), arena.fd(), arena.bytes().size(), {}};
   lent_.emplace(lent.id, std::move(arena));
@@ -164,6 +174,7 @@ void Lane::Tidy() {
     }
     state = states_.erase(state);
   }
+  if (is_forgotten_) pool_.Clear();
   changed_.notify_all();
 }
 
@@ -201,6 +212,11 @@ Result<std::vector<std::string>> Lane::Settle(std::stop_token stop) {
   return std::exchange(untold_, {});
 }
 
+void Lane::WaitUntilIdle() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return IsIdle(); });
+}
+
 bool Lane::IsIdle() const {
   return telling_ == 0 && std::none_of(states_.begin(), states_.end(),
                                        [](const State& state) { return state.is_saving; });
@@ -209,6 +225,17 @@ bool Lane::IsIdle() const {
 bool Lane::is_idle() const {
   std::lock_guard lock(mutex_);
   return IsIdle();
+}
+
+bool Lane::has_clients() const {
+  std::lock_guard lock(mutex_);
+  return clients_ > 0;
+}
+
+size_t Lane::under_way() const {
+  std::lock_guard lock(mutex_);
+  return std::count_if(states_.begin(), states_.end(),
+                       [](const State& state) { return state.is_saving; });
 }
 
 bool Lane::remembers() const {

@@ -48,6 +48,9 @@ class Lane {
   // done all it wanted, takes the newest state with it; returns whether it was that.
   void Enter(uint64_t max_memory);
   bool Leave(bool forget);
+  // Nobody of this rank will come again: unless somebody is there, what it has goes once it is
+  // saved.
+  void Forget();
 
   // As Keeper::Reserve. Where the bound leaves no room for two states, the newest one is given up
   // once it is saved.
@@ -70,9 +73,13 @@ class Lane {
   // Waits until nothing is under way and all are told. Returns the failures that no client was told
   // of.
   Result<std::vector<std::string>> Settle(std::stop_token stop);
+  // The same, and the failures stay.
+  void WaitUntilIdle();
 
   bool is_idle() const;
-  bool remembers() const;  // has a newest state
+  bool has_clients() const;
+  size_t under_way() const;  // states handed over and not saved yet
+  bool remembers() const;    // has a newest state
 
  private:
   struct State {
@@ -85,6 +92,7 @@ class Lane {
     std::vector<uint64_t> leases;
   };
 
+  void ForgetAll();
   bool IsIdle() const;
   bool IsBeingSaved(uint64_t step) const;
   bool MayGiveUpNewest() const;
@@ -103,6 +111,7 @@ class Lane {
   std::map<uint64_t, Arena> lent_;  // by the arena's id
   std::list<State> states_;         // under way, leased or the newest
   State* newest_ = nullptr;         // of states_
+  bool is_forgotten_ = false;       // nothing is kept for a client to come
   uint64_t last_lease_ = 0;
   size_t clients_ = 0;
   size_t telling_ = 0;  // saves that are over but nobody was told yet

@@ -137,6 +137,21 @@ TEST_F(LaneTest, WhatWasAskedForInVainIsNotInTheBound) {
   Finish(gate);
 }
 
+TEST_F(LaneTest, WhatIsForgottenIsSavedAllTheSame) {
+  Gate gate;
+  HandOver(gate.At(1));
+  lane_.Forget();
+  EXPECT_EQ(lane_.under_way(), 1);
+  Finish(gate);
+  ExpectStep(store_, 1, state_);
+  EXPECT_FALSE(lane_.remembers());
+  lane_.Enter(0);
+  HandOver(At(2));
+  lane_.Forget();  // somebody is there
+  EXPECT_EQ(NewestStep(), 2);
+  ASSERT_TRUE(lane_.Settle({}));
+}
+
 TEST_F(LaneTest, WaitingCanBeStopped) {
   Gate gate;
   HandOver(gate.At(1));

@@ -142,6 +142,7 @@ Result<Hello> ToHello(const Json& json) {
   hello.world_size = fields.U32("world_size");
   hello.max_memory = fields.U64("max_memory");
   hello.linger = fields.U64("linger");
+  if (hello.rank >= hello.world_size) fields.Reject("rank");
   BITSNAP_TRY(fields.Check());
   return hello;
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -11,8 +12,10 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <list>
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -29,24 +32,26 @@ constexpr std::chrono::seconds kPatience(30);
 // How often saves are looked at that are all that is left to do.
 constexpr std::chrono::milliseconds kPoll(50);
 
-// SIGINT and SIGTERM as a file to poll; blocked in all threads begun afterwards.
+// SIGINT, SIGTERM and SIGHUP (unless ignored, by nohup) as a file to poll; blocked in all threads
+// begun afterwards.
 class Signals {
  public:
   Signals() {
     sigemptyset(&set_);
-    sigaddset(&set_, SIGINT);
-    sigaddset(&set_, SIGTERM);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, number);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     fd_ = Fd(signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
     signal(SIGPIPE, SIG_IGN);
   }
   int fd() const { return fd_.get(); }
-  // The next one ends the process as if nobody had caught it.
+  // The next one ends the process as if nobody had caught it, but for SIGHUP, of which a terminal
+  // that is closed may send several.
   void Restore() {
     signalfd_siginfo taken;
     static_cast<void>(!read(fd_.get(), &taken, sizeof(taken)));
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    sigdelset(&set_, SIGHUP);
     pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
   }
 
@@ -103,12 +108,11 @@ int Milliseconds(std::optional<Clock::duration> duration) {
   return static_cast<int>(std::min<int64_t>(rounded.count(), 3'600'000));
 }
 
-void Serve(Agent& agent, Listener& listener) {
-  Signals signals;
+void Serve(Agent& agent, Listener& listener, Signals& signals) {
   Sessions sessions(agent);
-  bool is_ending = false;  // a signal came
   while (true) {
     std::optional<Clock::duration> left = agent.TimeLeft();
+    const bool is_ending = agent.is_ending();
     if (left == Clock::duration::zero() || (is_ending && agent.is_idle())) break;
     if (is_ending || !agent.is_idle()) left = kPoll;
     pollfd events[] = {{listener.socket(), POLLIN, 0},
@@ -120,9 +124,9 @@ void Serve(Agent& agent, Listener& listener) {
     }
     if (events[1].revents != 0) sessions.Reap();
     if (events[2].revents != 0) {
-      signals.Restore();
-      is_ending = true;
       listener.Close();  // who comes now gets another agent
+      agent.End();
+      signals.Restore();
     }
   }
   listener.Close();
@@ -132,6 +136,19 @@ void CloseAllButStandardFiles() {
 #ifdef SYS_close_range
   syscall(SYS_close_range, 3U, ~0U, 0U);
 #endif
+}
+
+// A rank may be pinned to a core or to the memory of a socket, or run in real time; the agent
+// serves all ranks. Control groups still hold.
+void Unpin() {
+  std::vector<cpu_set_t> all(8);  // more cores than Linux can have
+  std::memset(all.data(), 0xff, all.size() * sizeof(cpu_set_t));
+  sched_setaffinity(0, all.size() * sizeof(cpu_set_t), all.data());
+  const sched_param none = {};
+  const int policy = sched_getscheduler(0);
+  if (policy == SCHED_FIFO || policy == SCHED_RR) sched_setscheduler(0, SCHED_OTHER, &none);
+  constexpr int kDefaultPolicy = 0;
+  syscall(SYS_set_mempolicy, kDefaultPolicy, nullptr, 0);
 }
 
 // Lets go of the terminal and of what may be a pipe that somebody reads to its end.
@@ -146,6 +163,7 @@ void Detach() {
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int standard : {0, 1, 2}) dup2(null, standard);
   close(null);
+  Unpin();
 }
 
 }  // namespace
@@ -153,17 +171,19 @@ void Detach() {
 
 namespace bitsnap {
 
-Result<void> RunAgent(const std::filesystem::path& directory) {
+Result<void> RunAgent(const std::filesystem::path& directory, const AgentEvents& events) {
   return WithoutExceptions([&]() -> Result<void> {
     BITSNAP_ASSIGN(const Store opened, Store::OpenOrCreate(directory));
+    agent::Signals signals;
     BITSNAP_ASSIGN(auto listener, agent::Listener::Start(opened.directory()));
     if (!listener) {
       return Fail(ErrorKind::kBusy,
                   fmt::format("{}: this store has an agent already", directory.string()));
     }
     BITSNAP_ASSIGN(Store store, Store::Open(listener->address().store));
-    agent::Agent running(std::move(store), std::nullopt);
-    agent::Serve(running, *listener);
+    agent::Agent running(std::move(store), std::nullopt, events);
+    if (events.listening) events.listening(listener->address().socket);
+    agent::Serve(running, *listener, signals);
     return {};
   });
 }
@@ -179,8 +199,9 @@ Result<void> StartDetachedAgent(const std::filesystem::path& directory) {
     if (child < 0) return Fail(ErrorKind::kIo, "cannot start a process for the agent");
     if (child > 0) _exit(0);  // the listener is the child's now
     agent::Detach();
+    agent::Signals signals;
     agent::Agent running(std::move(store), agent::kPatience);
-    agent::Serve(running, *listener);
+    agent::Serve(running, *listener, signals);
     return {};
   });
 }

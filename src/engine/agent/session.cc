@@ -65,6 +65,10 @@ bool Session::Handle(Frame frame) {
   if (!fields.Check() || verb == Verbs().end()) return false;
   const bool is_first = lane_ == nullptr;
   if (is_first != (verb->first == "hello")) return false;
+  if (agent_.is_ending() && (is_first || verb->first == "reserve")) {
+    if (!is_first) lane_->WaitUntilIdle();  // what was handed over is told before
+    return false;                           // another agent has the next one
+  }
   if (verb->second.may_wait && fields.Bool("wait")) {
     AnswerOnThread(id, verb->second, std::move(frame));
   } else {

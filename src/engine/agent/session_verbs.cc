@@ -70,7 +70,8 @@ Result<Session::Answer> Session::Greet(const Json& request, std::optional<Fd>, s
   rank_ = hello.rank;
   lane_ = &agent_.LaneOf(rank_);
   lane_->Enter(hello.max_memory);
-  agent_.Join(std::chrono::seconds(std::min<uint64_t>(hello.linger, 1'000'000'000)));
+  agent_.Join(hello.world_size,
+              std::chrono::seconds(std::min<uint64_t>(hello.linger, 1'000'000'000)));
   return Answer{{{"process", getpid()}}, Fd()};
 }
 
@@ -130,9 +131,14 @@ Result<Session::Answer> Session::Submit(const Json& request, std::optional<Fd>, 
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
   cancelled_[save] = cancelled;
   options.progress = Reporter(outbox_, save, cancelled);
+  if (options.threads == 0) options.threads = agent_.ThreadsOfOneSave();
+  SaveOptions named = options;  // whose save it was
+  named.metadata.clear();
   Result<void> taken = lane_->Submit(
       arena, std::move(manifest), std::move(options),
-      [outbox = outbox_, save](const Result<SaveReport>& report) {
+      [&agent = agent_, outbox = outbox_, save,
+       named = std::move(named)](const Result<SaveReport>& report) {
+        agent.TellSaved(named, report);
         const Json told = report ? Json{{"save", save}, {"report", ToJson(*report)}}
                                  : Json{{"save", save}, {"error", ToJson(report.error())}};
         return outbox->Send(told).has_value();

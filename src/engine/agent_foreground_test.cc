@@ -1,0 +1,182 @@
+// `bitsnap agent` as a person runs it: what it tells, and what signals do.
+#include <gmock/gmock.h>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/agent_test_util.h"
+#include "engine/fd.h"
+
+namespace bitsnap {
+namespace {
+
+using namespace testing_util;
+using nlohmann::json;
+
+constexpr size_t kLarge = 3'000'000;  // elements; saving takes a while
+
+// The agent of `store` in the foreground; its standard output is read here.
+class Foreground {
+ public:
+  explicit Foreground(const std::filesystem::path& store) {
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    output_ = Fd(ends[0]);
+    process_ = fork();
+    if (process_ != 0) {
+      close(ends[1]);
+      return;
+    }
+    dup2(ends[1], STDOUT_FILENO);
+    execl(BITSNAP_COMMAND, "bitsnap", "agent", store.c_str(), "--json", nullptr);
+    _exit(1);
+  }
+  ~Foreground() {
+    if (process_ == 0) return;
+    kill(process_, SIGKILL);
+    Wait();
+  }
+
+  // The next line that it tells; null when it has ended.
+  json Line() {
+    std::string line;
+    char byte;
+    while (read(output_.get(), &byte, 1) == 1) {
+      if (byte == '\n') return json::parse(line);
+      line += byte;
+    }
+    return nullptr;
+  }
+  json Until(const std::string& event) {
+    json line = Line();
+    while (!line.is_null() && line["event"] != event) line = Line();
+    return line;
+  }
+  void Signal(int number) const { kill(process_, number); }
+  // Its status, as by waitpid.
+  int Wait() {
+    int status = -1;
+    waitpid(std::exchange(process_, 0), &status, 0);
+    return status;
+  }
+
+ private:
+  Fd output_;
+  pid_t process_;
+};
+
+class ForegroundTest : public AgentTest {
+ protected:
+  void ExpectNothingLeft() const {
+    EXPECT_FALSE(std::filesystem::exists(runtime_.path() / "bitsnap"));
+  }
+};
+
+TEST_F(ForegroundTest, WithNothingUnderWayASignalEndsIt) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    Foreground agent(store_.directory());
+    const json listening = agent.Line();
+    ASSERT_EQ(listening["event"], "listening");
+    EXPECT_TRUE(std::filesystem::exists(std::string(listening["socket"])));
+    agent.Signal(number);
+    EXPECT_EQ(agent.Line(), json({{"event", "ending"}, {"under_way", 0}}));
+    EXPECT_EQ(agent.Line(), json({{"event", "ended"}}));
+    EXPECT_EQ(agent.Wait(), 0);
+    ExpectNothingLeft();
+  }
+}
+
+TEST_F(ForegroundTest, TellsWhatItSavedAndWhatItCouldNot) {
+  Foreground agent(store_.directory());
+  agent.Until("listening");
+  Saver saver = Start();
+  ASSERT_TRUE(saver.Save(Views(SmallState(5)), At(5)));
+  ASSERT_TRUE(saver.Wait());
+  const json saved = agent.Line();
+  EXPECT_EQ(saved["event"], "saved");
+  EXPECT_EQ(saved["step"], 5);
+  EXPECT_EQ(saved["rank"], 0);
+  EXPECT_EQ(saved["profile"], "exact");
+  EXPECT_GT(saved["stored_bytes"], 0);
+  const auto again = saver.Save(Views(SmallState(5)), At(5));
+  if (again) {
+    EXPECT_FALSE(again->Wait());
+    const json failed = agent.Line();
+    EXPECT_EQ(failed["event"], "failed");
+    EXPECT_EQ(failed["step"], 5);
+    EXPECT_EQ(failed["error"]["kind"], "already exists");
+  }
+  static_cast<void>(saver.Close());
+}
+
+TEST_F(ForegroundTest, ASignalMakesItFinishWhatWasHandedOver) {
+  for (const int number : {SIGINT, SIGTERM}) {
+    Foreground agent(store_.directory());
+    agent.Until("listening");
+    Saver saver = Start();
+    const uint64_t step = 10 * number;
+    for (const uint64_t each : {step, step + 1}) {
+      ASSERT_TRUE(saver.Save(Views(SmallState(each, kLarge)), At(each)));
+    }
+    agent.Signal(number);
+    const json ending = agent.Until("ending");
+    ASSERT_FALSE(ending.is_null());
+    EXPECT_GE(ending["under_way"], 1);
+    EXPECT_EQ(agent.Until("saved")["step"], step + 1);  // the first may have been told before
+    EXPECT_EQ(agent.Line(), json({{"event", "ended"}}));
+    EXPECT_EQ(agent.Wait(), 0);
+    ExpectNothingLeft();
+    for (const uint64_t each : {step, step + 1}) {
+      ExpectStep(store_, each, SmallState(each, kLarge));
+    }
+    ASSERT_TRUE(saver.Close());
+  }
+}
+
+// A training that is dead already cannot finish it either.
+TEST_F(ForegroundTest, ASecondSignalEndsItAtOnceAndTheStoreIsSound) {
+  ASSERT_TRUE(store_.Save(Views(SmallState(1)), At(1)));
+  Foreground agent(store_.directory());
+  agent.Until("listening");
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t training = fork();
+  if (training == 0) {
+    auto saver = Saver::Start(store_, Options());
+    for (const uint64_t step : {2, 3}) {
+      if (!saver || !saver->Save(Views(SmallState(step, kLarge)), At(step))) _exit(1);
+    }
+    static_cast<void>(!write(ends[1], "x", 1));
+    while (true) pause();
+  }
+  close(ends[1]);
+  char byte;
+  ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  close(ends[0]);
+  Kill(training);
+  waitpid(training, nullptr, 0);
+  agent.Signal(SIGINT);
+  ASSERT_GE(agent.Until("ending")["under_way"], 1);
+  agent.Signal(SIGINT);
+  const int status = agent.Wait();
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) << status;
+  ExpectNothingLeft();
+  EXPECT_EQ(store_.OpenStep(3).error().kind, ErrorKind::kNotFound);
+  Contents got;
+  const auto step = store_.RestoreNewest(0, [&](const Snapshot& snapshot) -> Result<void> {
+    got = *ReadAll(snapshot);
+    return {};
+  });
+  ASSERT_TRUE(step) << step.error().message;
+  ExpectSame(got, *step == 1 ? SmallState(1) : SmallState(2, kLarge));
+  Saver saver = Start();
+  ASSERT_TRUE(saver.Save(Views(SmallState(3)), At(3)));
+  ASSERT_TRUE(saver.Close());
+  ExpectStep(store_, 3, SmallState(3));
+}
+
+}  // namespace
+}  // namespace bitsnap

@@ -1,0 +1,48 @@
+"""`bitsnap agent` in the foreground; what signals do to saves is in src/engine/agent_foreground_test.cc."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from command import BINARY, bitsnap_json
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    yield folder
+    assert not list(folder.iterdir())
+
+
+def start(*args):
+    return subprocess.Popen(
+        [BINARY, "agent", *map(str, args)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+
+
+def test_it_says_that_it_listens_and_that_it_has_ended(tmp_path):
+    agent = start(tmp_path / "store")
+    assert "listens" in agent.stderr.readline()
+    agent.send_signal(signal.SIGINT)
+    out, told = agent.communicate(timeout=20)
+    assert agent.returncode == 0 and out == ""
+    assert told.splitlines() == [
+        "bitsnap: the agent has ended; nothing that was handed over is left to do"
+    ]
+
+
+def test_it_tells_in_json_lines(tmp_path):
+    agent = start(tmp_path / "store", "--json")
+    listening = json.loads(agent.stdout.readline())
+    assert listening["event"] == "listening" and listening["process"] == agent.pid
+    error = bitsnap_json("agent", tmp_path / "store", code=3)["error"]
+    assert error["kind"] == "busy" and "has an agent already" in error["message"]
+    agent.send_signal(signal.SIGTERM)
+    out, told = agent.communicate(timeout=20)
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["ending", "ended"]
+    assert told == "" and agent.returncode == 0
