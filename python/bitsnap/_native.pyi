@@ -61,9 +61,9 @@ class Store:
         """Write one rank's part of a step and commit it, or leave the store as it was.
 
         `base` is "auto", "none" or a step, `adam_eps` what the optimizer adds to the root of
-        exp_avg_sq: a lossy profile's bound is about its update. `save_id` is the same for all ranks of one save and
-        different for each try. Rank 0 then prunes as prune() does. Ctrl-C stops the save
-        cleanly.
+        exp_avg_sq: a lossy profile's bound is about its update. `save_id` is the same for all ranks
+        of one save and different for each try. Rank 0 then prunes as prune() does. Ctrl-C stops the
+        save cleanly.
         """
     def open_step(self, step: int, rank: int = 0) -> Snapshot:
         """Open one rank of one whole step."""

@@ -29,14 +29,19 @@ class Tensor:
 
 @dataclass(frozen=True)
 class RoleBytes:
+    """Of all tensors of one role: as they are in memory, and as they are on disk."""
+
     raw_bytes: int
     stored_bytes: int
 
 
 @dataclass(frozen=True)
 class SaveReport:
-    """What a save did, on this rank. `stored_bytes` is what it added on disk, `ratio` how many
-    times less that is than `raw_bytes`."""
+    """What a save did, on this rank.
+
+    `stored_bytes` is what it added on disk, `ratio` how many times less that is than `raw_bytes`.
+    `base_step` is the step that it leans on, None where it stands alone; `base_reason` says why.
+    """
 
     step: int
     raw_bytes: int
@@ -131,6 +136,8 @@ class PruneReport:
 
 @dataclass(frozen=True)
 class RepairItem:
+    """A file or folder, by its path in the store, and what is or would be done with it and why."""
+
     path: str
     bytes: int
     why: str
@@ -147,6 +154,8 @@ class RepairReport:
 
 @dataclass(frozen=True)
 class VerifyReport:
+    """How much was decoded and compared, and the steps with what does not stand it."""
+
     files: int
     raw_bytes: int
     broken: list[PassedOver]

@@ -202,11 +202,34 @@ def test_restore_waits_for_saves_under_way(tmp_path):
     assert model_bits(other) == model_bits(model)
 
 
-def test_unknown_settings(tmp_path):
-    with pytest.raises(ValueError, match="use thread, agent or sync"):
-        Checkpointer(tmp_path, engine="fork")
-    with pytest.raises(ValueError, match="unknown on_busy 'drop'"):
-        Checkpointer(tmp_path, on_busy="drop")
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"profile": "exakt"}, "use exact, fast, paper"),
+        ({"engine": "fork"}, "use thread, agent, sync"),
+        ({"engine": "sync", "on_busy": "drop"}, "unknown on_busy 'drop'"),
+        ({"threads": -1}, "threads is -1"),
+        ({"max_memory": 1.5e9}, "max_memory is 1500000000.0; pass a whole number"),
+        ({"engine": "agent", "replicas": -1}, "replicas is -1"),
+        ({"replicas": 1}, "replicas are held by agents"),
+        ({"keep_last": 0}, "keep_last is 0; pass a whole number of at least 1"),
+    ],
+)
+def test_wrong_settings(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        Checkpointer(tmp_path / "store", **settings)
+    assert not (tmp_path / "store").exists()
+
+
+def test_wrong_arguments(tmp_path):
+    with Checkpointer(tmp_path) as ckpt:
+        with pytest.raises(ValueError, match="step is -1"):
+            ckpt.save(-1, model=make_model(1))
+        with pytest.raises(TypeError, match="model is a int; pass a module"):
+            ckpt.save(1, model=3)
+        with pytest.raises(TypeError, match="optimizer is a int, no torch.optim.Optimizer"):
+            ckpt.save(1, optimizer=3)
+        assert not ckpt.store.list()
 
 
 def test_closed(tmp_path):

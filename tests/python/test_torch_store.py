@@ -1,6 +1,5 @@
 """What a Checkpointer does with its store: fall back, refuse, replace."""
 
-import re
 
 import pytest
 import torch
@@ -127,11 +126,6 @@ def test_report(two_steps):
     assert report.base_step is None or report.base_step < 30
     assert report.seconds > 0
     assert sum(role.raw_bytes for role in report.roles.values()) == raw
-
-
-def test_unknown_profile():
-    with pytest.raises(ValueError, match=re.escape("use exact, fast, paper")):
-        Checkpointer("unused", profile="exakt")
 
 
 def test_a_file_is_no_store(tmp_path):

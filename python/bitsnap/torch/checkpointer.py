@@ -10,8 +10,9 @@ from typing import Any
 import bitsnap
 from bitsnap import PassedOver, Snapshot, Store
 from bitsnap.torch.agreement import Agreement
+from bitsnap.torch.checks import require_one_of, require_whole
 from bitsnap.torch.content import content_of, content_to_json, find_loads
-from bitsnap.torch.engines import PendingSave, start_engine
+from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, start_engine
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizers import Optimizers, OptimizerState, adam_eps, optimizer_states
 from bitsnap.torch.places import Places, find_places, mark_partial
@@ -63,8 +64,20 @@ class Checkpointer:
         nor `keep_every` (multiples of it) keeps, and drops the optimizer state of steps more than
         `drop_optimizer_older_than` before the newest. Without any of them all steps stay.
         """
-        if profile not in bitsnap.PROFILES:
-            raise ValueError(f"unknown profile {profile!r}; use {', '.join(bitsnap.PROFILES)}")
+        require_one_of(bitsnap.PROFILES, profile=profile)
+        require_one_of(ENGINES, engine=engine)
+        require_one_of(ON_BUSY, on_busy=on_busy)
+        require_whole(
+            0,
+            threads=threads,
+            max_memory=max_memory,
+            agent_linger=agent_linger,
+            replicas=replicas,
+            drop_optimizer_older_than=drop_optimizer_older_than,
+        )
+        require_whole(1, keep_last=keep_last, keep_every=keep_every)
+        if replicas and engine != "agent":
+            raise ValueError('replicas are held by agents: pass engine="agent"')
         self.store = Store(path, create=True)
         # What was given as `extra` to the save that was last restored.
         self.extra: Any = None
@@ -88,8 +101,6 @@ class Checkpointer:
         # Of which it is asked what is durable; more than can be under way.
         self._recent: deque[PendingSave] = deque(maxlen=16)
         self._restored: set[int] = set()
-        if replicas and engine != "agent":
-            raise ValueError('replicas are held by agents: pass engine="agent"')
         self._replicas = replicas
         self._replicator: tuple[Any, Replicator] | None = None
         self._engine = start_engine(engine, self.store, max_memory, on_busy, agent_linger)
@@ -137,11 +148,13 @@ class Checkpointer:
         """Saves, and returns as soon as the tensors may change; see PendingSave for the rest.
 
         A step that exists is replaced only with `overwrite`, or when it is not whole or was passed
-        over by the last restore.
+        over by the last restore; otherwise it raises AlreadyExists. TypeError names what cannot be
+        stored. What an earlier save in the background failed of is raised here, too.
 
         `extra` may hold tensors, numpy arrays, numbers, strings, bytes, None, objects with
         state_dict() and load_state_dict(), and dicts, lists, tuples and sets of them.
         """
+        require_whole(0, step=step)
         self._warn_of_replicas()
         ranks = Ranks()
         if ranks.world_size > 1 and self._on_busy == "skip":
@@ -241,8 +254,7 @@ class Checkpointer:
         `extra` are loaded from what was saved at their place.
         """
         self.passed_over, self.restored_from = [], None
-        if from_rank is not None and from_rank < 0:
-            raise ValueError(f"from_rank is {from_rank}; ranks are numbered from 0")
+        require_whole(0, step=step, from_rank=from_rank)
         ranks = Ranks()
         if not self._is_in_memory(ranks, step, from_rank):
             self._wait_for_pending()

@@ -17,6 +17,10 @@ from bitsnap._native import Saver, SaveTicket
 from bitsnap.command import EXECUTABLE
 
 
+ENGINES = ("thread", "agent", "sync")
+ON_BUSY = ("wait", "skip", "error")
+
+
 class PendingSave:
     """A save that was handed over; durable once `wait()` has returned."""
 
@@ -280,10 +284,10 @@ def _leave(saver: Saver, process: int) -> None:
 def start_engine(
     name: str, store: Store, max_memory: int | None, on_busy: str, linger: int
 ) -> Engine:
+    """Requires: `name` is one of ENGINES, `on_busy` of ON_BUSY; `max_memory` is in bytes, `linger`
+    in seconds."""
     if name == "thread":
         return ThreadEngine(store, max_memory, on_busy)
     if name == "agent":
         return AgentEngine(store, max_memory, on_busy, linger)
-    if name == "sync":
-        return SyncEngine(store)
-    raise ValueError(f"unknown engine {name!r}; use thread, agent or sync")
+    return SyncEngine(store)

@@ -23,8 +23,13 @@ class ModelState:
         self._modules: dict[str, torch.nn.Module] = {}  # by the prefix of their names
         if isinstance(model, torch.nn.Module):
             self._add_module("", model)
-        elif model is not None:
+        elif isinstance(model, Mapping):
             self._add_parts(model)
+        elif model is not None:
+            raise TypeError(
+                f"model is a {type(model).__name__}; pass a module, or a dict of modules and "
+                "tensors"
+            )
 
     def _add_parts(self, parts: Mapping[str, Any]) -> None:
         for name, part in parts.items():

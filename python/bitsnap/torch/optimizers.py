@@ -23,14 +23,17 @@ _ADAM_EPS = 1e-8  # torch's default
 
 
 def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[OptimizerState]:
+    """One for each, by the key or the position under which it was passed; "" for one alone."""
     if optimizers is None:
         return []
     if isinstance(optimizers, Optimizer):
         named: Iterable[tuple[str, Any]] = [("", optimizers)]
     elif isinstance(optimizers, Mapping):
         named = optimizers.items()
-    else:
+    elif isinstance(optimizers, Iterable):
         named = ((str(i), optimizer) for i, optimizer in enumerate(optimizers))
+    else:
+        named = [("", optimizers)]  # which refuses what is none
     namer = ParameterNamer(model)
     return [OptimizerState(name, optimizer, namer) for name, optimizer in named]
 
@@ -48,8 +51,9 @@ class OptimizerState:
 
     def __init__(self, name: str, optimizer: Optimizer, namer: ParameterNamer) -> None:
         if not isinstance(optimizer, Optimizer):
+            which = f"optimizer {name!r}" if name else "optimizer"
             raise TypeError(
-                f"optimizer {name!r} is a {type(optimizer).__name__}, no torch.optim.Optimizer; "
+                f"{which} is a {type(optimizer).__name__}, no torch.optim.Optimizer; "
                 "pass other objects with state_dict() and load_state_dict() in `extra`"
             )
         self.name = name

@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 from bitsnap.torch.parts import PART, Content
 
+
 class Ranks:
     """The processes of the default group, or this one alone.
 

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 import weakref
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -77,8 +77,9 @@ class Replicator:
         self._finalizer()
 
     def take_warnings(self) -> list[str]:
-        messages, self._worker.warnings = self._worker.warnings, []
-        return messages
+        """Those since the last call."""
+        warnings = self._worker.warnings  # the thread adds to them meanwhile
+        return [warnings.popleft() for _ in range(len(warnings))]
 
 
 def _finish(worker: _Worker, thread: threading.Thread, process: int) -> None:
@@ -94,7 +95,7 @@ class _Worker:
         self, ranks: Ranks, partners: list[list[int]], store: Store, engine: Engine
     ) -> None:
         self.saves: queue.SimpleQueue[tuple[int, PendingSave | None] | None] = queue.SimpleQueue()
-        self.warnings: list[str] = []
+        self.warnings: deque[str] = deque()
         self._ranks = ranks
         self._partners = partners  # by rank
         self._store = store

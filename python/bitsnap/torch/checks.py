@@ -1,0 +1,21 @@
+"""What may be passed to a Checkpointer, checked at once: not an hour later, by the first save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+
+def require_one_of(choices: Sequence[str], **settings: Any) -> None:
+    """ValueError where one is none of `choices`."""
+    for name, value in settings.items():
+        if value not in choices:
+            raise ValueError(f"unknown {name} {value!r}; use {', '.join(choices)}")
+
+
+def require_whole(least: int, **settings: Any) -> None:
+    """ValueError where one is neither None nor a whole number of at least `least`."""
+    for name, value in settings.items():
+        if value is not None and (not isinstance(value, Integral) or value < least):
+            raise ValueError(f"{name} is {value!r}; pass a whole number of at least {least}")
