@@ -8,7 +8,7 @@ namespace bitsnap {
 namespace {
 
 // After so many values, to sums of twice the precision.
-constexpr size_t kTileBytes = 1024 * sizeof(float);
+constexpr size_t kTileBytes = 4096 * sizeof(float);
 
 ErrorSums Sum(const LaneSums& lanes) {
   ErrorSums sums;

@@ -53,15 +53,15 @@ HWY_INLINE void StoreIndices(D, V value, std::span<int16_t> indices, size_t i) {
   hn::StoreU(hn::DemoteTo(d16, value), d16, indices.data() + i);
 }
 
-template <class D>
-HWY_INLINE hn::VFromD<D> Log2(D d, hn::VFromD<D> x) {
+template <class D, size_t N>
+HWY_INLINE hn::VFromD<D> Log2(D d, const float (&coefficients)[N], hn::VFromD<D> x) {
   const Signed<D> di;
   const auto bits = hn::BitCast(di, x);
   const auto exponent = hn::ShiftRight<23>(hn::Sub(bits, hn::Set(di, kSqrtHalfBits)));
   const auto one_plus_t = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<23>(exponent)));
   const auto t = hn::Sub(one_plus_t, hn::Set(d, 1.0f));
-  auto p = hn::Set(d, kLog2[5]);
-  for (int k = 4; k >= 0; --k) p = hn::Add(hn::Mul(p, t), hn::Set(d, kLog2[k]));
+  auto p = hn::Set(d, coefficients[N - 1]);
+  for (size_t k = N - 1; k-- > 0;) p = hn::Add(hn::Mul(p, t), hn::Set(d, coefficients[k]));
   return hn::Add(hn::ConvertTo(d, exponent), hn::Mul(t, p));
 }
 
@@ -84,9 +84,8 @@ HWY_INLINE hn::VFromD<D> Exp2(D d, hn::VFromD<D> x) {
 }
 
 template <class D>
-HWY_INLINE hn::VFromD<D> Ratio(D d, hn::VFromD<D> x) {
-  auto p = hn::Set(d, kRatio[3]);
-  for (int k = 2; k >= 0; --k) p = hn::Add(hn::Mul(p, x), hn::Set(d, kRatio[k]));
+HWY_INLINE hn::VFromD<D> RoughExp2(D d, hn::VFromD<D> x) {
+  const auto p = hn::Add(hn::Mul(x, hn::Set(d, kRoughExp2[1])), hn::Set(d, kRoughExp2[0]));
   return hn::Add(hn::Set(d, 1.0f), hn::Mul(x, p));
 }
 
@@ -103,6 +102,7 @@ HWY_INLINE auto InRange(D d, hn::VFromD<D> place) {
 // As floats. Requires: InRange(place).
 template <class D>
 HWY_INLINE hn::VFromD<D> Nearest(D d, hn::VFromD<D> place, float zone) {
+  if (zone == 0.5f) return hn::Round(place);  // to even
   const auto far = hn::Ge(hn::Abs(place), hn::Set(d, zone));
   return hn::IfThenElseZero(far, hn::Round(place));
 }
@@ -141,14 +141,15 @@ template <class D, class V>
 HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
   const auto v_fits = hn::And(hn::Ge(v, hn::Set(d, kMinNormal)), hn::Lt(v, hn::Set(d, kMaxPlaced)));
   v = hn::IfThenElse(v_fits, v, hn::Set(d, 1.0f));
-  auto v_place = hn::Mul(hn::Sub(Log2(d, v), anchor), hn::Set(d, scale.inverse_v));
+  auto v_place = hn::Mul(hn::Sub(Log2(d, kRoughLog2, v), anchor), hn::Set(d, scale.inverse_v));
   const auto v_known = hn::And(v_fits, InRange(d, v_place));
   v_place = hn::IfThenElseZero(v_known, v_place);
   const auto v_index = Nearest(d, v_place, scale.v_zone);
 
   const auto eps = hn::Set(d, scale.grid.eps);
   const auto root = hn::Sqrt(v);
-  const auto ratio = Ratio(d, hn::Mul(hn::Sub(v_index, v_place), hn::Set(d, scale.half_v_step)));
+  const auto ratio =
+      RoughExp2(d, hn::Mul(hn::Sub(v_index, v_place), hn::Set(d, scale.half_v_step)));
   const auto exact = hn::Add(root, eps);
   const auto rounded = hn::Add(hn::Mul(root, ratio), eps);
   // One division for both of m / exact and m / rounded.
@@ -277,7 +278,7 @@ void IndexV(Bytes v_bytes, std::span<const float> anchors, const Grid& grid,
   ForEach(kv.size(), [&](auto d, size_t i) HWY_ATTR {
     const auto v = LoadFloats(d, v_bytes, i);
     const auto normal = IsNormal(d, v);
-    const auto log = Log2(d, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
+    const auto log = Log2(d, kLog2, hn::IfThenElse(normal, v, hn::Set(d, 1.0f)));
     const auto place =
         hn::Mul(hn::Sub(log, hn::LoadU(d, anchors.data() + i)), hn::Set(d, scale.inverse_v));
     const auto known = hn::And(normal, InRange(d, place));

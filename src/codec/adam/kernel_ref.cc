@@ -46,13 +46,13 @@ struct Placed {
 // Nothing where the pair has no indices.
 std::optional<Placed> Place(float v, float m, float anchor, const Grid& grid, Stretch stretch) {
   if (!(v >= kMinNormal && v < kMaxPlaced)) return std::nullopt;
-  const float v_place = (Log2(v) - anchor) * (1.0f / grid.v_step);
+  const float v_place = (RoughLog2(v) - anchor) * (1.0f / grid.v_step);
   if (!InRange(v_place)) return std::nullopt;
   const int v_index = Nearest(v_place, ZoneOfV(grid));
   const float root = std::sqrt(v);
   const float exact = root + grid.eps;
   const float off = static_cast<float>(v_index) - v_place;
-  const float rounded = root * Ratio(off * (0.5f * grid.v_step)) + grid.eps;
+  const float rounded = root * RoughExp2(off * (0.5f * grid.v_step)) + grid.eps;
   const float share = m * (1.0f / (exact * rounded));
   const float inverse = 1.0f / grid.u_step;
   const float want = share * exact * (inverse * stretch);

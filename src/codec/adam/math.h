@@ -27,25 +27,27 @@ inline constexpr float kMaxExponent = 126;
 // A larger v gets no index: the encoder's products stay within the normal numbers.
 inline constexpr float kMaxPlaced = 0x1p+120f;
 
-// 2^x = 1 + x * (c0 + c1 x + …) to 8e-6, for |x| <= 0.6: half of the step of v times the most that
-// an index is off. For the encoder, which needs sqrt(v^) only nearly.
-inline constexpr float kRatio[] = {0x1.62de24p-1f, 0x1.ec0bd2p-3f, 0x1.cb6514p-5f, 0x1.397398p-7f};
+// For the encoder, which may choose an index that is next to the nearest. log2(1 + t) as kLog2
+// does, to 1e-4; 2^x = 1 + x * (c0 + c1 x), to x^3 / 18.
+inline constexpr float kRoughLog2[] = {0x1.71173ap+0f, -0x1.7326a4p-1f, 0x1.08f6fep-1f,
+                                       -0x1.518a78p-2f};
+inline constexpr float kRoughExp2[] = {0x1.62e430p-1f, 0x1.ebfbe0p-3f};
 
-inline float Ratio(float x) {
-  float p = kRatio[3];
-  for (int k = 2; k >= 0; --k) p = p * x + kRatio[k];
-  return 1.0f + x * p;
-}
-
-// Requires: kMinNormal <= x < kMaxNormal.
-inline float Log2(float x) {
+template <size_t N>
+float Log2With(const float (&coefficients)[N], float x) {
   const auto bits = std::bit_cast<int32_t>(x);
   const int32_t exponent = (bits - kSqrtHalfBits) >> 23;
   const float t = std::bit_cast<float>(bits - (exponent << 23)) - 1.0f;
-  float p = kLog2[5];
-  for (int k = 4; k >= 0; --k) p = p * t + kLog2[k];
+  float p = coefficients[N - 1];
+  for (size_t k = N - 1; k-- > 0;) p = p * t + coefficients[k];
   return static_cast<float>(exponent) + t * p;
 }
+
+// Requires: kMinNormal <= x < kMaxNormal.
+inline float Log2(float x) { return Log2With(kLog2, x); }
+inline float RoughLog2(float x) { return Log2With(kRoughLog2, x); }
+
+inline float RoughExp2(float x) { return 1.0f + x * (x * kRoughExp2[1] + kRoughExp2[0]); }
 
 // x is moved into [kMinExponent, kMaxExponent] first. Requires: x is not NaN.
 inline float Exp2(float x) {

@@ -1,8 +1,8 @@
 #include "codec/entropy/huffman.h"
 
 #include <algorithm>
-#include <bitset>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -42,6 +42,8 @@ std::span<const Leaf> SortedLeaves(const Counts& counts, std::array<Leaf, kSymbo
 class PackageMerge {
  public:
   explicit PackageMerge(std::span<const Leaf> leaves) : leaves_(leaves) {
+    for (size_t i = 0; i < leaves.size(); ++i) counts_[i] = leaves[i].count;
+    counts_[leaves.size()] = kEndless;
     size_t pairs = 0;
     for (auto& level : is_leaf_) pairs = MergeLevel(pairs, level) / 2;
   }
@@ -61,24 +63,34 @@ class PackageMerge {
   }
 
  private:
-  using Level = std::bitset<2 * kSymbols>;
+  using Level = std::array<bool, 2 * kSymbols>;
 
+  // Without branches, which could not be foretold: behind the last leaf and pair stands more than
+  // any weight.
   size_t MergeLevel(size_t pairs, Level& is_leaf) {
-    std::array<uint64_t, 2 * kSymbols> merged;
-    size_t leaf = 0, pair = 0, size = 0;
-    while (leaf < leaves_.size() || pair < pairs) {
-      const uint64_t weight = pair < pairs ? weights_[2 * pair] + weights_[2 * pair + 1] : 0;
-      const bool take = pair == pairs || (leaf < leaves_.size() && leaves_[leaf].count <= weight);
-      is_leaf[size] = take;
-      merged[size++] = take ? leaves_[leaf++].count : weight;
+    for (size_t pair = 0; pair < pairs; ++pair) {
+      pairs_[pair] = merged_[2 * pair] + merged_[2 * pair + 1];
+    }
+    pairs_[pairs] = kEndless;
+    const size_t size = leaves_.size() + pairs;
+    size_t leaf = 0, pair = 0;
+    for (size_t i = 0; i < size; ++i) {
+      const uint64_t count = counts_[leaf], weight = pairs_[pair];
+      const bool take = count <= weight;
+      is_leaf[i] = take;
+      merged_[i] = take ? count : weight;
+      leaf += take;
       pair += !take;
     }
-    weights_ = merged;
     return size;
   }
 
+  static constexpr uint64_t kEndless = std::numeric_limits<uint64_t>::max();
+
   std::span<const Leaf> leaves_;
-  std::array<uint64_t, 2 * kSymbols> weights_;
+  std::array<uint64_t, kSymbols + 1> counts_;  // of the leaves
+  std::array<uint64_t, kSymbols> pairs_;
+  std::array<uint64_t, 2 * kSymbols> merged_;
   std::array<Level, kMaxBits> is_leaf_;
 };
 
