@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rank_processes import Killed, run_ranks
 from torch_training import make_model, model_bits, optimizer_bits, train
 
 import bitsnap
+from bitsnap import Store
 from bitsnap.torch import Checkpointer
 from bitsnap.torch.places import partners_of
 from bitsnap.torch.replica_key import ReplicaKey, parse_keys, usable
@@ -178,6 +180,46 @@ def test_another_number_of_ranks_with_replicas(machines, world_size):
 
 def restore_from_zero(rank, machines):
     return restore(rank, machines, from_rank=0)
+
+
+def close_beside_a_stopped_rank(rank, machines, stopped):
+    """As when a machine loses power: its connections are neither closed nor answered."""
+    ckpt = checkpointer(rank, machines, replicas=1, replica_timeout=3)
+    ckpt.save(1, model={"w": torch.zeros(10)})
+    ckpt.wait()
+    pids = [None] * 3
+    torch.distributed.all_gather_object(pids, os.getpid())
+    # Of this one the coding takes longer than it has until it is stopped.
+    ckpt.save(2, model={"w": torch.randn(20_000_000 if rank == stopped else 10)})
+    if rank == stopped:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    started = time.monotonic()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ckpt.close()
+    seconds = time.monotonic() - started
+    messages = [str(each.message) for each in caught if "go to no other" in str(each.message)]
+    (machines.root / f"closed-{rank}").touch()
+    others = [each for each in range(3) if each != stopped]
+    if rank == others[0]:
+        while not (machines.root / f"closed-{others[1]}").exists():
+            time.sleep(0.05)
+        os.kill(pids[stopped], signal.SIGCONT)
+    return seconds, messages
+
+
+@pytest.mark.parametrize("stopped", [0, 2])
+def test_close_waits_no_longer_than_told_for_a_rank_that_does_not_answer(machines, stopped):
+    outcomes = run_ranks(3, close_beside_a_stopped_rank, machines, stopped)
+    named = 0
+    for rank, (seconds, messages) in enumerate(outcomes):
+        assert len(messages) == 1, outcomes
+        named += f"rank {stopped} does not answer" in messages[0]
+        if rank != stopped:
+            assert seconds < 15, outcomes
+    assert named >= 1, outcomes  # the other one may be told by the first that it gave up
+    for rank in range(3):
+        assert Store(machines.store(rank)).list()[-1].step == 2  # saved all the same
 
 
 def test_partners_are_on_other_machines():

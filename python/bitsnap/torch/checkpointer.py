@@ -42,6 +42,7 @@ class Checkpointer:
         *,
         agent_linger: int = 900,
         replicas: int = 0,
+        replica_timeout: int = 300,
         keep_last: int | None = None,
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
@@ -58,7 +59,8 @@ class Checkpointer:
 
         With the engine "agent" and several ranks, each save is copied, once it is durable, to the
         memory of the agents of `replicas` other machines, from where restore() brings it back when
-        a machine's disk is lost.
+        a machine's disk is lost. A rank that does not answer for `replica_timeout` seconds is
+        taken for gone, which ends this with a warning; nor does close() wait longer for any.
 
         Each durable save then removes the steps that neither `keep_last` (how many of the newest)
         nor `keep_every` (multiples of it) keeps, and drops the optimizer state of steps more than
@@ -75,7 +77,9 @@ class Checkpointer:
             replicas=replicas,
             drop_optimizer_older_than=drop_optimizer_older_than,
         )
-        require_whole(1, keep_last=keep_last, keep_every=keep_every)
+        require_whole(
+            1, keep_last=keep_last, keep_every=keep_every, replica_timeout=replica_timeout
+        )
         if replicas and engine != "agent":
             raise ValueError('replicas are held by agents: pass engine="agent"')
         self.store = Store(path, create=True)
@@ -102,6 +106,7 @@ class Checkpointer:
         self._recent: deque[PendingSave] = deque(maxlen=16)
         self._restored: set[int] = set()
         self._replicas = replicas
+        self._replica_timeout = replica_timeout
         self._replicator: tuple[Any, Replicator] | None = None
         self._engine = start_engine(engine, self.store, max_memory, on_busy, agent_linger)
 
@@ -210,7 +215,9 @@ class Checkpointer:
             return
         if self._replicator is None or self._replicator[0] is not ranks.world:
             places = self._places_of(ranks)
-            replicator = Replicator(ranks, places, self.store, self._engine, self._replicas)
+            replicator = Replicator(
+                ranks, places, self.store, self._engine, self._replicas, self._replica_timeout
+            )
             self._replicator = (ranks.world, replicator)
         self._replicator[1].add(save_id, save)
 

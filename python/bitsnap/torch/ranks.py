@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -10,6 +15,10 @@ import torch
 import torch.distributed as dist
 
 from bitsnap.torch.parts import PART, Content
+
+
+class RankGone(RuntimeError):
+    """A rank does not answer in time, or its connection is lost."""
 
 
 class Ranks:
@@ -25,11 +34,14 @@ class Ranks:
         self.world = dist.group.WORLD if together else None  # another object for another world
         self._group = _gloo_group() if self.world_size > 1 else None
 
-    def in_background(self) -> Ranks:
-        """The same ranks for another thread: a group of its own, so that calls do not mix."""
+    def in_background(self, timeout: float) -> Ranks:
+        """The same ranks for another thread: a group of its own, so that calls do not mix.
+
+        No call of it waits longer than `timeout` seconds for any one rank.
+        """
         ranks = object.__new__(Ranks)
         ranks.rank, ranks.world_size, ranks.world = self.rank, self.world_size, self.world
-        ranks._group = dist.new_group(backend="gloo")
+        ranks._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
         return ranks
 
     def new_save_id(self) -> int:
@@ -47,25 +59,64 @@ class Ranks:
             dist.all_gather_object(gathered, value, group=self._group)
         return gathered
 
+    def tell_each(self, value: Any) -> list[Any]:
+        """As gather(), but each tells each other, so that RankGone names who does not answer."""
+        mine = np.frombuffer(pickle.dumps(value), np.uint8).copy()
+        others = [rank for rank in range(self.world_size) if rank != self.rank]
+        sizes = {rank: np.zeros(1, np.int64) for rank in others}
+        self._swap(np.array([mine.size]), sizes)
+        values = {rank: np.empty(int(size[0]), np.uint8) for rank, size in sizes.items()}
+        self._swap(mine, values)
+        told = {rank: pickle.loads(data.tobytes()) for rank, data in values.items()}
+        return [value if rank == self.rank else told[rank] for rank in range(self.world_size)]
+
+    def _swap(self, mine: np.ndarray, theirs: dict[int, np.ndarray]) -> None:
+        """Sends `mine` to all ranks of `theirs` and fills what is to come from them."""
+        works = [(r, dist.irecv(torch.from_numpy(to), r, self._group)) for r, to in theirs.items()]
+        works += [(r, dist.isend(torch.from_numpy(mine), r, self._group)) for r in theirs]
+        for rank, work in works:
+            with _asking(rank):
+                work.wait()
+
     def send(self, content: Content, to: int) -> None:
         """Sends bytes to a rank that receives as many."""
         for part in content.parts():
-            dist.send(torch.from_numpy(part), to, group=self._group)
+            with _asking(to):
+                dist.send(torch.from_numpy(part), to, group=self._group)
 
     def receive(self, size: int, source: int) -> np.ndarray:
-        content, requests = self.start_receiving(size, source)
-        for request in requests:
-            request.wait()
-        return content
+        return self.start_receiving(size, source).wait()
 
-    def start_receiving(self, size: int, source: int) -> tuple[np.ndarray, list[dist.Work]]:
-        """What will be in the array when all requests are through."""
+    def start_receiving(self, size: int, source: int) -> Receipt:
         content = np.empty(size, np.uint8)
-        requests = []
+        works = []
         for first in range(0, size, PART):
             part = torch.from_numpy(content[first : first + PART])
-            requests.append(dist.irecv(part, source, group=self._group))
-        return content, requests
+            works.append(dist.irecv(part, source, group=self._group))
+        return Receipt(source, content, works)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Bytes on their way from a rank."""
+
+    _source: int
+    _content: np.ndarray
+    _works: list[dist.Work]
+
+    def wait(self) -> np.ndarray:
+        for work in self._works:
+            with _asking(self._source):
+                work.wait()
+        return self._content
+
+
+@contextlib.contextmanager
+def _asking(rank: int) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise RankGone(f"rank {rank} does not answer: {error}") from error
 
 
 # The default group, and the one of all its ranks that can send objects and CPU tensors.

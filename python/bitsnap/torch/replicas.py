@@ -20,7 +20,7 @@ from bitsnap import Store
 from bitsnap.torch.engines import Engine, PendingSave
 from bitsnap.torch.parts import Content, on_disk
 from bitsnap.torch.places import Places, partners_of
-from bitsnap.torch.ranks import Ranks
+from bitsnap.torch.ranks import RankGone, Ranks
 from bitsnap.torch.replica_key import ReplicaKey, key_of, parse_keys
 
 # Saves of each rank that its partners hold, with the bases they lean on.
@@ -45,13 +45,19 @@ class Replicator:
     """
 
     def __init__(
-        self, ranks: Ranks, places: Places, store: Store, engine: Engine, count: int
+        self,
+        ranks: Ranks,
+        places: Places,
+        store: Store,
+        engine: Engine,
+        count: int,
+        timeout: float,
     ) -> None:
-        """Collective."""
+        """A rank that does not answer for `timeout` seconds is taken for gone. Collective."""
         partners = [
             partners_of(rank, places.machines, count) for rank in range(ranks.world_size)
         ]
-        self._worker = _Worker(ranks.in_background(), partners, store, engine)
+        self._worker = _Worker(ranks.in_background(timeout), partners, store, engine)
         if len(places.machines) == 1:
             self._worker.warnings.append(
                 "all ranks are on one machine: copies are held by other processes of it, and are "
@@ -73,7 +79,9 @@ class Replicator:
         self._worker.saves.put((save_id, save))
 
     def close(self) -> None:
-        """Waits until all saves are with the partners, or have failed."""
+        """Waits until all saves are with the partners, or have failed: once this rank's are durable,
+        no longer than the timeout for any rank.
+        """
         self._finalizer()
 
     def take_warnings(self) -> list[str]:
@@ -111,9 +119,10 @@ class _Worker:
             try:
                 self._replicate(*item)
             except Exception as error:
+                why = f"since {error}" if isinstance(error, RankGone) else f"({error})"
                 self.warnings.append(
-                    f"copies of saves go to no other machine any more, since a rank is gone or "
-                    f"the network failed; they go on after a restart of all ranks ({error})"
+                    f"copies of saves go to no other machine any more, until a restart of all "
+                    f"ranks, {why} (a rank that only is slow: raise replica_timeout)"
                 )
                 return
 
@@ -134,7 +143,7 @@ class _Worker:
                 held = self._engine.held()
             except (bitsnap.BitSnapError, OSError) as error:
                 self.warnings.append(f"could not send copies of a save to others: {error}")
-            all_told = self._ranks.gather(_Told(save_id, list(files), held))
+            all_told = self._ranks.tell_each(_Told(save_id, list(files), held))
             if len({each.save_id for each in all_told}) > 1:
                 raise RuntimeError("the ranks have not made the same calls of save()")
             for place in range(max(map(len, self._partners))):
@@ -170,15 +179,13 @@ class _Worker:
             held = all_told[taker].held
             wanted = [key for key in all_told[sender].offered if key.text not in held]
             if taker == me:
-                incoming += [(k, *self._ranks.start_receiving(k.bytes, sender)) for k in wanted]
+                incoming += [(k, self._ranks.start_receiving(k.bytes, sender)) for k in wanted]
             if sender == me:
                 outgoing += [(key, taker) for key in wanted]
         for key, taker in outgoing:
             self._ranks.send(files[key], taker)
-        for key, content, requests in incoming:
-            for request in requests:
-                request.wait()
-            self._hold(key, content)
+        for key, receipt in incoming:
+            self._hold(key, receipt.wait())
 
     def _pairs(self, place: int) -> Iterator[tuple[int, int]]:
         for sender, partners in enumerate(self._partners):
