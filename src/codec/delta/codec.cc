@@ -25,10 +25,6 @@ using delta::CodedWords;
 using delta::Header;
 using delta::Runs;
 
-size_t GroupsOf(DType dtype, size_t bytes) {
-  return CeilDiv(bytes / WordBytes(dtype), delta::kGroup);
-}
-
 uint64_t CountExtraBits(DType dtype, const Classes& classes) {
   return delta::WithLayout(dtype, [&]<class L>(L) {
     uint64_t bits = 0;
@@ -104,14 +100,15 @@ class Delta final : public Codec {
     if (limit == 0) return std::nullopt;
     const DType dtype = context.dtype;
     const Bytes base = *context.base;
-    const size_t groups = GroupsOf(dtype, raw.size());
+    if (std::memcmp(raw.data(), base.data(), raw.size()) == 0) return 0;
+    const size_t count = raw.size() / WordBytes(dtype), groups = CeilDiv(count, delta::kGroup);
+    const MutableBytes symbols = scratch.Get(delta::kSymbolsSlot, count);
+    delta::MakeSymbols(dtype, base, raw, symbols);
     delta::GroupBits changed{};
-    const size_t changed_words = delta::FindChanged(dtype, base, raw, changed);
-    if (changed_words == 0) return 0;
+    const size_t changed_words = delta::FindChanged(symbols, changed);
 
-    const Runs runs = Runs::Choose(changed, groups, raw.size() / WordBytes(dtype), changed_words);
-    const CodedWords words(dtype, runs, raw.size(), scratch);
-    words.MakeSymbols(base, raw);
+    const Runs runs = Runs::Choose(changed, groups, count, changed_words);
+    const CodedWords words(dtype, runs, raw.size(), symbols, scratch);
     words.Exponents(base);
     const ClassPlan plan = PlanClasses(dtype, words, scratch);
     if (plan.estimate >= limit) return std::nullopt;
@@ -142,7 +139,7 @@ class Delta final : public Codec {
       std::ranges::copy(base, out.begin());
       return {};
     }
-    const size_t groups = GroupsOf(context.dtype, out.size());
+    const size_t groups = CeilDiv(out.size() / WordBytes(context.dtype), delta::kGroup);
     BITSNAP_ASSIGN(const Header header, delta::ReadHeader(context.dtype, groups, payload, scratch));
     const CodedWords words(context.dtype, header.runs, out.size(), scratch);
     words.Exponents(base);

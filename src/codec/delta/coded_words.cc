@@ -1,21 +1,32 @@
 #include "codec/delta/coded_words.h"
 
+#include <cstring>
+
 #include "codec/delta/slots.h"
 
 namespace bitsnap::delta {
 
 CodedWords::CodedWords(DType dtype, const Runs& runs, size_t block_bytes, Scratch& scratch)
     : dtype_(dtype), runs_(runs), block_bytes_(block_bytes) {
-  size_t count = 0;
-  ForEachRun([&](const Range& run) { count += run.words; });
-  symbols_ = scratch.Get(kSymbolsSlot, count);
-  classes_ = scratch.Get(kClassesSlot, count);
+  symbols_ = scratch.Get(kSymbolsSlot, Count());
+  classes_ = scratch.Get(kClassesSlot, Count());
 }
 
-void CodedWords::MakeSymbols(Bytes base, Bytes raw) const {
+CodedWords::CodedWords(DType dtype, const Runs& runs, size_t block_bytes, MutableBytes all,
+                       Scratch& scratch)
+    : dtype_(dtype), runs_(runs), block_bytes_(block_bytes) {
+  symbols_ = all.first(Count());
+  classes_ = scratch.Get(kClassesSlot, Count());
   ForEachRun([&](const Range& run) {
-    delta::MakeSymbols(dtype_, run.InBlock(base), run.InBlock(raw), run.InArray(symbols_));
+    const size_t from = run.begin / WordBytes(dtype_);
+    if (run.first != from) std::memmove(&symbols_[run.first], &all[from], run.words);
   });
+}
+
+size_t CodedWords::Count() const {
+  size_t count = 0;
+  ForEachRun([&](const Range& run) { count += run.words; });
+  return count;
 }
 
 void CodedWords::Exponents(Bytes base) const {

@@ -13,12 +13,13 @@ class CodedWords {
  public:
   // Keeps references to all; uses two slots of the scratch.
   CodedWords(DType dtype, const Runs& runs, size_t block_bytes, Scratch& scratch);
+  // Takes the symbols from those of all words, in `all`, to whose front they are moved. Uses one
+  // slot.
+  CodedWords(DType dtype, const Runs& runs, size_t block_bytes, MutableBytes all, Scratch& scratch);
 
   MutableBytes symbols() const { return symbols_; }
   MutableBytes classes() const { return classes_; }
 
-  // Into symbols().
-  void MakeSymbols(Bytes base, Bytes raw) const;
   // Into classes().
   void Exponents(Bytes base) const;
   void WriteExtras(Bytes base, Bytes raw, BitWriter& out) const;
@@ -50,6 +51,8 @@ class CodedWords {
       word += range.words;
     }
   }
+
+  size_t Count() const;
 
   DType dtype_;
   const Runs& runs_;

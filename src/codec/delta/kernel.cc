@@ -122,44 +122,29 @@ void Exponents(Bytes base, MutableBytes exponents) {
       });
 }
 
-template <class T>
-HWY_INLINE size_t CountChanged(const std::byte* base, const std::byte* raw) {
-  const hn::ScalableTag<T> d;
-  const auto load = [&](const std::byte* p, size_t i)
-                        HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const T*>(p) + i); };
-  size_t changed = 0;
-  for (size_t i = 0; i < kGroup; i += hn::Lanes(d)) {
-    changed += hn::CountTrue(d, hn::Ne(load(base, i), load(raw, i)));
-  }
-  return changed;
-}
-
-template <class T>
-size_t FindChanged(Bytes base, Bytes raw, std::span<uint64_t> groups) {
-  constexpr size_t kGroupBytes = kGroup * sizeof(T);
+size_t FindChangedAny(Bytes symbols, std::span<uint64_t> groups) {
+  const hn::ScalableTag<uint8_t> d;
   size_t total = 0;
-  const auto note = [&](size_t group, size_t changed) {
+  const auto note = [&](size_t group, const std::byte* p) HWY_ATTR {
+    size_t changed = 0;
+    for (size_t i = 0; i < kGroup; i += kStep) {
+      const auto v = hn::LoadU(d, reinterpret_cast<const uint8_t*>(p + i));
+      changed += hn::CountTrue(d, hn::Ne(v, hn::Zero(d)));
+    }
     if (group % 64 == 0) groups[group / 64] = 0;
     groups[group / 64] |= uint64_t{changed > 0} << group % 64;
     total += changed;
   };
   size_t group = 0;
-  for (; (group + 1) * kGroupBytes <= raw.size(); ++group) {
-    note(group, CountChanged<T>(&base[group * kGroupBytes], &raw[group * kGroupBytes]));
-  }
-  if (const size_t rest = raw.size() % kGroupBytes; rest > 0) {
-    std::byte padded_base[kGroupBytes] = {}, padded_raw[kGroupBytes] = {};
-    std::memcpy(padded_base, &base[group * kGroupBytes], rest);
-    std::memcpy(padded_raw, &raw[group * kGroupBytes], rest);
-    note(group, CountChanged<T>(padded_base, padded_raw));
+  for (; (group + 1) * kGroup <= symbols.size(); ++group) note(group, &symbols[group * kGroup]);
+  if (const Bytes rest = symbols.subspan(group * kGroup); !rest.empty()) {
+    std::byte padded[kGroup] = {};
+    std::memcpy(padded, rest.data(), rest.size());
+    note(group, padded);
   }
   return total;
 }
 
-size_t FindChangedAny(DType dtype, Bytes base, Bytes raw, std::span<uint64_t> groups) {
-  return WithLayout(dtype,
-                    [&]<class L>(L) { return FindChanged<typename L::Word>(base, raw, groups); });
-}
 void MakeSymbolsAny(DType dtype, Bytes base, Bytes raw, MutableBytes symbols) {
   WithLayout(dtype, [&]<class L>(L) { MakeSymbols<L>(base, raw, symbols); });
 }
@@ -177,8 +162,8 @@ HWY_EXPORT(FindChangedAny);
 HWY_EXPORT(MakeSymbolsAny);
 HWY_EXPORT(ExponentsAny);
 
-size_t FindChanged(DType dtype, Bytes base, Bytes raw, std::span<uint64_t> groups) {
-  return HWY_DYNAMIC_DISPATCH(FindChangedAny)(dtype, base, raw, groups);
+size_t FindChanged(Bytes symbols, std::span<uint64_t> groups) {
+  return HWY_DYNAMIC_DISPATCH(FindChangedAny)(symbols, groups);
 }
 
 void MakeSymbols(DType dtype, Bytes base, Bytes raw, MutableBytes symbols) {

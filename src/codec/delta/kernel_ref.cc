@@ -17,12 +17,11 @@ T Word(Bytes bytes, size_t i) {
 
 }  // namespace
 
-size_t FindChangedRef(DType dtype, Bytes base, Bytes raw, std::span<uint64_t> groups) {
+size_t FindChangedRef(Bytes symbols, std::span<uint64_t> groups) {
   std::ranges::fill(groups, 0);
-  const size_t word = WordBytes(dtype);
   size_t changed = 0;
-  for (size_t i = 0; i < raw.size() / word; ++i) {
-    if (std::ranges::equal(base.subspan(i * word, word), raw.subspan(i * word, word))) continue;
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    if (symbols[i] == std::byte{0}) continue;
     const size_t group = i / kGroup;
     groups[group / 64] |= uint64_t{1} << group % 64;
     ++changed;

@@ -5,7 +5,7 @@
 
 namespace bitsnap::delta {
 
-size_t FindChangedRef(DType dtype, Bytes base, Bytes raw, std::span<uint64_t> groups);
+size_t FindChangedRef(Bytes symbols, std::span<uint64_t> groups);
 void MakeSymbolsRef(DType dtype, Bytes base, Bytes raw, MutableBytes symbols);
 void WriteExtrasRef(DType dtype, Bytes base, Bytes raw, Bytes symbols, BitWriter& out);
 void ExponentsRef(DType dtype, Bytes base, MutableBytes exponents);
