@@ -1,6 +1,5 @@
 """What a Checkpointer does with its store: fall back, refuse, replace."""
 
-
 import pytest
 import torch
 from torch_training import make_model, model_bits
