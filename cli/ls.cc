@@ -35,7 +35,8 @@ Json ToJson(const std::vector<StepInfo>& steps) {
   return list;
 }
 
-void PrintText(const std::vector<StepInfo>& steps) {
+void PrintText(const std::vector<StepInfo>& steps, const std::filesystem::path& directory) {
+  if (steps.empty()) return fmt::print("no steps in {}\n", Printable(directory.string()));
   std::vector<std::vector<std::string>> rows = {{"", "step", "ranks", "size", "base", "state"}};
   const size_t newest = NewestWhole(steps);
   for (size_t i = 0; i < steps.size(); ++i) {
@@ -59,7 +60,7 @@ Result<ExitCode> Ls(const std::filesystem::path& directory, bool json) {
   if (json) {
     PrintJson(ToJson(*steps));
   } else {
-    PrintText(*steps);
+    PrintText(*steps, directory);
   }
   return kDone;
 }

@@ -17,7 +17,10 @@ struct Args {
   unsigned threads = 0;
 };
 
-void PrintText(const VerifyReport& report) {
+void PrintText(const VerifyReport& report, const std::filesystem::path& directory) {
+  if (report.files == 0 && report.broken.empty()) {
+    return fmt::print("no steps in {}: nothing to verify\n", Printable(directory.string()));
+  }
   for (const PassedOver& broken : report.broken) {
     fmt::print("step {}: {}: {}\n", broken.step, ErrorKindName(broken.error.kind),
                Printable(broken.error.message));
@@ -41,7 +44,7 @@ Result<ExitCode> Verify(const Args& args, bool json) {
                {"raw_bytes", report->raw_bytes},
                {"broken", PassedOverJson(report->broken)}});
   } else {
-    PrintText(*report);
+    PrintText(*report, args.store);
   }
   return report->broken.empty() ? kDone : kFailedVerification;
 }

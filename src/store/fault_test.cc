@@ -40,6 +40,15 @@ TEST_P(StoreFaultTest, AFailedSaveLeavesTheStoreWholeAndTheNextOneWorks) {
   }
 }
 
+TEST(StorePowerCutTest, ANewStoreIsThereAfterItsFirstSave) {
+  MemoryFileSystem fs;
+  const Contents state = SmallState(1, 3000);
+  Store store = *Store::OpenOrCreate("/runs/a", &fs);
+  ASSERT_TRUE(Save(store, state, {.step = 1}));
+  fs.PowerCut();
+  ExpectStep(store, 1, state);
+}
+
 TEST_P(StoreFaultTest, APowerCutNeverTakesWhatWasReportedDurable) {
   for (uint64_t at = 1;; ++at) {
     MemoryFileSystem memory;

@@ -128,9 +128,14 @@ Result<void> CheckFolder(const StoreLocation& store, const fs::path& folder) {
 
 Result<std::vector<RankFileId>> ListRankFiles(const StoreLocation& store, uint64_t step) {
   BITSNAP_TRY(CheckFolder(store, store.StepFolder(step)));
-  BITSNAP_ASSIGN(const auto names, store.file_system->List(store.StepFolder(step)));
+  const auto names = store.file_system->List(store.StepFolder(step));
+  if (!names && names.error().kind == ErrorKind::kNotFound) {
+    return Fail(ErrorKind::kNotFound,
+                fmt::format("{}: has no step {}", store.directory.string(), step));
+  }
+  if (!names) return tl::make_unexpected(names.error());
   std::vector<RankFileId> ids;
-  for (const std::string& name : names) {
+  for (const std::string& name : *names) {
     if (const auto id = ParseRankFileName(name)) ids.push_back(*id);
   }
   std::sort(ids.begin(), ids.end());

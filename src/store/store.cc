@@ -11,15 +11,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Makes what is missing on the way to `path`; what it made survives a power cut, as what is saved
+// there must.
 Result<void> CreateDirectories(FileSystem& file_system, const fs::path& path) {
   BITSNAP_ASSIGN(const FileType type, file_system.Type(path));
   if (type != FileType::kNone) return {};
-  if (path.has_parent_path() && path.parent_path() != path) {
-    BITSNAP_TRY(CreateDirectories(file_system, path.parent_path()));
-  }
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  if (parent != path) BITSNAP_TRY(CreateDirectories(file_system, parent));
   Result<void> created = file_system.CreateDirectory(path);
+  if (created) return file_system.SyncDirectory(parent);
   // Another rank may have been quicker.
-  if (!created && created.error().kind != ErrorKind::kAlreadyExists) return created;
+  if (created.error().kind != ErrorKind::kAlreadyExists) return created;
   return {};
 }
 

@@ -393,6 +393,7 @@ TEST_F(StoreTest, AnEmptyStoreHasNothingToRestore) {
   const auto use = [](const Snapshot&) -> Result<void> { return {}; };
   EXPECT_EQ(store().RestoreNewest(0, use).error().kind, ErrorKind::kNotFound);
   EXPECT_EQ(store().OpenStep(3).error().kind, ErrorKind::kNotFound);
+  EXPECT_EQ(store().OpenStep(3).error().message, "/runs/a: has no step 3");
   EXPECT_TRUE(store().List()->empty());
   EXPECT_EQ(Store::Open("/elsewhere", &fs_).error().kind, ErrorKind::kNotFound);
   ASSERT_TRUE(fs_.Create("/file"));

@@ -84,12 +84,14 @@ def test_there_is_no_such_thing(store, file, tmp_path):
     refused("ls", tmp_path / "nowhere", code=USAGE, says="nowhere: no such store")
     refused("save", tmp_path / "new", tmp_path / "no.safetensors", "--step", 1, code=USAGE, says="no.")
     assert not (tmp_path / "new").exists()
-    refused("restore", store, "--step", 7, "-o", out, code=USAGE, says="step-00000007")
+    refused("restore", store, "--step", 7, "-o", out, code=USAGE, says="has no step 7")
     refused("restore", store, "--rank", 3, "-o", out, code=USAGE, says="no rank 3")
-    refused("verify", store, "--step", 7, code=USAGE, says="step-00000007")
-    refused("inspect", store, "--step", 7, code=USAGE, says="step-00000007")
+    refused("verify", store, "--step", 7, code=USAGE, says="has no step 7")
+    refused("inspect", store, "--step", 7, code=USAGE, says="has no step 7")
     (tmp_path / "empty").mkdir()
     refused("restore", tmp_path / "empty", "-o", out, code=USAGE, says="no snapshot")
+    assert "no steps in" in bitsnap("ls", tmp_path / "empty").stdout
+    assert "nothing to verify" in bitsnap("verify", tmp_path / "empty").stdout
     assert not out.exists()
 
 
