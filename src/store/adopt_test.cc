@@ -129,6 +129,23 @@ TEST_F(Adopt, PartialStores) {
   EXPECT_EQ(steps(), (std::vector<uint64_t>{30}));
 }
 
+TEST_F(Adopt, LatestOfAPartialStoreIsTheNewestStepThatIsSoundThere) {
+  const auto latest = [](const Store& store) {
+    std::string name;
+    std::ifstream(store.directory() / "LATEST") >> name;
+    return name;
+  };
+  EXPECT_EQ(latest(from_), "");  // half of each step is missing
+  for (const Store& store : {from_, to_}) std::ofstream(store.directory() / "PARTIAL");
+  const SaveOptions third{.step = 30, .rank = 1, .world_size = 2, .save_id = 37};
+  ASSERT_TRUE(Save(from_, second_, third));
+  EXPECT_EQ(latest(from_), "step-00000030");
+  ASSERT_TRUE(to_.Adopt(delta_, base_));
+  EXPECT_EQ(latest(to_), "step-00000020");
+  EXPECT_TRUE(
+      from_.Repair({.min_age = std::chrono::seconds(0), .dry_run = true})->repaired.empty());
+}
+
 // The store stays empty, whichever byte is wrong.
 TEST_F(Adopt, RefusesDamagedCopies) {
   for (size_t at = 0; at < delta_.size(); at += 1009) {

@@ -8,7 +8,8 @@ namespace {
 // Counting names comes first: while ranks are missing there is nothing to open.
 bool IsWhole(const StoreLocation& store, uint64_t step, uint32_t world_size) {
   const auto ids = ListRankFiles(store, step);
-  return ids && ids->size() >= world_size && !SurveyStep(store, step).problem;
+  const bool may_be = ids && (ids->size() >= world_size || IsPartial(store));
+  return may_be && !SurveyStep(store, step).problem;
 }
 
 bool HasNewerWholeStep(const StoreLocation& store, uint64_t step) {
