@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "codec/codec.h"
@@ -97,8 +98,12 @@ void EncodeAndDecode(const Codec& codec, const Head& head, DType dtype, Bytes da
   Scratch scratch;
   std::vector<std::byte> told(size);
   const bool lossless = codec.IsLossless(context.params);
-  const auto coded_size = lossless ? codec.Encode(context, raw, SIZE_MAX, room, scratch)
-                                   : codec.EncodeLossy(context, raw, SIZE_MAX, room, told, scratch);
+  std::optional<size_t> coded_size;
+  if (lossless) {
+    coded_size = codec.Encode(context, raw, SIZE_MAX, room, scratch);
+  } else if (const auto block = codec.EncodeLossy(context, raw, SIZE_MAX, room, told, scratch)) {
+    coded_size = block->bytes;
+  }
   if (!coded_size) return;
   Require(*coded_size <= codec.EncodeBound(size));
   std::vector<std::byte> coded(room.begin(), room.begin() + *coded_size);
