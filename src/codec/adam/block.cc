@@ -15,7 +15,9 @@ namespace {
 
 constexpr size_t kFloat = sizeof(float);
 
-constexpr size_t kTile = 4096;
+// Pairs that are worked on at a time, a whole number of groups: what they take stays in the
+// first-level cache.
+constexpr size_t kTile = 1024;
 
 // Slots of the scratch.
 constexpr size_t kWorkSlot = 0;
@@ -23,10 +25,11 @@ constexpr size_t kStreamSlot = 1;
 
 // Working memory of a block, carved from one slot.
 struct Work {
-  Work(size_t elements, Scratch& scratch) {
+  Work(size_t count, Scratch& scratch) : elements(count) {
     const size_t padded = (elements + kGroup - 1) / kGroup * kGroup;
-    MutableBytes room = scratch.Get(kWorkSlot, padded * (2 * kFloat + 3 * sizeof(int16_t) + 1));
-    anchors = Carve<float>(room, padded);
+    MutableBytes room =
+        scratch.Get(kWorkSlot, kTile * kFloat + padded * (kFloat + 3 * sizeof(int16_t) + 1));
+    anchors = Carve<float>(room, kTile);
     denominators = Carve<float>(room, padded);
     kv = Carve<int16_t>(room, padded);
     ku = Carve<int16_t>(room, padded);
@@ -45,7 +48,9 @@ struct Work {
     return part;
   }
 
-  std::span<float> anchors, denominators;
+  size_t elements;
+  std::span<float> anchors;  // of a tile
+  std::span<float> denominators;
   std::span<int16_t> kv, ku, base;
   std::span<uint8_t> symbols;
 };
@@ -112,6 +117,13 @@ void ForEscapes(std::span<const int16_t> kv, std::span<const int16_t> ku, Body b
 }
 
 struct StreamView {
+  bool leans() const { return plan.prediction.slope != 0; }
+  // From element `first` on.
+  PlanesView PlanesFrom(size_t first, size_t elements) const {
+    if (plan.shift == 0) return {};
+    return {planes.subspan(first / 8), PlaneBytes(elements)};
+  }
+
   Plan plan;
   Bytes planes;
 };
@@ -134,13 +146,34 @@ bool ReadSymbols(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbo
 }
 
 // Exact values over the decoded ones.
-bool PatchEscapes(ByteReader& reader, std::span<const int16_t> kv, std::span<const int16_t> ku,
+void PatchEscapes(ByteReader& reader, std::span<const int16_t> kv, std::span<const int16_t> ku,
                   MutableBytes v, MutableBytes m) {
   ForEscapes(kv, ku, [&](size_t i) {
     std::ranges::copy(reader.Raw(kFloat), v.begin() + i * kFloat);
     std::ranges::copy(reader.Raw(kFloat), m.begin() + i * kFloat);
   });
-  return reader.ok() && reader.remaining() == 0;
+}
+
+// Decodes `count` pairs from `first` on; all of `work` but the symbols is theirs.
+void DecodeTile(const BlockFrame& frame, size_t first, size_t count, const StreamView& v_stream,
+                const StreamView& u_stream, const Work& work, const Moments<MutableBytes>& out) {
+  const size_t elements = work.elements;
+  const Grid& grid = frame.params.grid;
+  const auto anchors = work.anchors.first(count), denominators = work.denominators.first(count);
+  const auto kv = work.kv.first(count), ku = work.ku.first(count), base = work.base.first(count);
+  const auto symbols = work.symbols.subspan(first);
+  const auto of_base = [&](Bytes part) { return part.subspan(first * kFloat, count * kFloat); };
+
+  FillAnchors(frame.params, frame.first + first, anchors);
+  if (v_stream.leans()) IndexV(of_base(frame.base_v), anchors, grid, base);
+  Join(symbols, v_stream.PlanesFrom(first, elements), work.base, v_stream.plan.prediction,
+       v_stream.plan.shift, count, Half::kHigh, work.kv);
+  ReconstructV(kv, anchors, grid, out.v, denominators);
+
+  if (u_stream.leans()) IndexM(of_base(frame.base_m), denominators, grid, base);
+  Join(symbols, u_stream.PlanesFrom(first, elements), work.base, u_stream.plan.prediction,
+       u_stream.plan.shift, count, Half::kLow, work.ku);
+  ReconstructM(kv, ku, denominators, grid, out.m);
 }
 
 tl::unexpected<Error> Corrupt(const char* what) {
@@ -162,7 +195,6 @@ std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Byt
   const bool has_base = !frame.base_v.empty();
   Work work(elements, scratch);
   UpdateSums sums;
-  // Tile by tile, so that the anchors stay in the first-level cache.
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
     const auto tile = [&](auto part) {
@@ -199,14 +231,8 @@ std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Byt
 
 Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<MutableBytes>& out,
                          Scratch& scratch) {
-  const auto [v, m] = out;
-  const size_t elements = v.size() / kFloat;
-  const Grid& grid = frame.params.grid;
+  const size_t elements = out.v.size() / kFloat;
   Work work(elements, scratch);
-  const auto anchors = work.anchors.first(elements);
-  const auto denominators = work.denominators.first(elements);
-  const auto base = work.base.first(elements);
-
   const MutableBytes stream = scratch.Get(kStreamSlot, PlaneWorkBytes(elements));
   ByteReader reader(coded);
   StreamView v_stream, u_stream;
@@ -215,22 +241,17 @@ Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<Mut
   if (!ReadSymbols(reader, stream, work.symbols.first(elements))) {
     return Corrupt("has malformed symbols");
   }
-  const bool v_leans = v_stream.plan.prediction.slope != 0;
-  const bool u_leans = u_stream.plan.prediction.slope != 0;
-  if ((v_leans || u_leans) && frame.base_v.empty()) return Corrupt("leans on a base it lacks");
-
-  FillAnchors(frame.params, frame.first, anchors);
-  if (v_leans) IndexV(frame.base_v, anchors, grid, base);
-  Join(work.symbols, v_stream.planes, work.base, v_stream.plan.prediction, v_stream.plan.shift,
-       elements, Half::kHigh, work.kv);
-  ReconstructV(work.kv.first(elements), anchors, grid, v, denominators);
-
-  if (u_leans) IndexM(frame.base_m, denominators, grid, base);
-  Join(work.symbols, u_stream.planes, work.base, u_stream.plan.prediction, u_stream.plan.shift,
-       elements, Half::kLow, work.ku);
-  ReconstructM(work.kv.first(elements), work.ku.first(elements), denominators, grid, m);
-
-  if (!PatchEscapes(reader, work.kv.first(elements), work.ku.first(elements), v, m)) {
+  if ((v_stream.leans() || u_stream.leans()) && frame.base_v.empty()) {
+    return Corrupt("leans on a base it lacks");
+  }
+  for (size_t first = 0; first < elements; first += kTile) {
+    const size_t count = std::min(kTile, elements - first);
+    const auto tile = [&](auto part) { return part.subspan(first * kFloat, count * kFloat); };
+    const Moments<MutableBytes> moments{tile(out.v), tile(out.m)};
+    DecodeTile(frame, first, count, v_stream, u_stream, work, moments);
+    PatchEscapes(reader, work.kv.first(count), work.ku.first(count), moments.v, moments.m);
+  }
+  if (!reader.ok() || reader.remaining() != 0) {
     return Corrupt("has the wrong number of escaped values");
   }
   return {};

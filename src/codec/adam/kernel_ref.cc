@@ -176,14 +176,14 @@ void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Predict
   }
 }
 
-void JoinRef(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
-             Prediction prediction, int shift, size_t elements, Half half,
-             std::span<int16_t> indices) {
+void JoinRef(std::span<const uint8_t> symbols, const PlanesView& planes,
+             std::span<const int16_t> base, Prediction prediction, int shift, size_t elements,
+             Half half, std::span<int16_t> indices) {
   for (size_t i = 0; i < elements; ++i) {
     const int symbol = half == Half::kHigh ? symbols[i] >> 4 : symbols[i] & 15;
     int residual = (symbol - kMiddle) * (1 << shift);
     for (int b = 0; b < shift; ++b) {
-      const std::byte bits = planes[b * PlaneBytes(elements) + i / 8];
+      const std::byte bits = planes.first[b * planes.stride + i / 8];
       residual += (std::to_integer<int>(bits) >> (i % 8) & 1) << b;
     }
     const int index =

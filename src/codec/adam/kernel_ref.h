@@ -23,8 +23,8 @@ UpdateSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, con
 void SplitRef(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,
               int shift, uint8_t zero_symbol, size_t elements, Half half,
               std::span<uint8_t> symbols, MutableBytes planes);
-void JoinRef(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
-             Prediction prediction, int shift, size_t elements, Half half,
-             std::span<int16_t> indices);
+void JoinRef(std::span<const uint8_t> symbols, const PlanesView& planes,
+             std::span<const int16_t> base, Prediction prediction, int shift, size_t elements,
+             Half half, std::span<int16_t> indices);
 
 }  // namespace bitsnap::adam

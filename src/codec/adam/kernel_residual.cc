@@ -74,7 +74,7 @@ void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction
   }
 }
 
-void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
+void Join(std::span<const uint8_t> symbols, const PlanesView& planes, std::span<const int16_t> base,
           Prediction prediction, int shift, size_t elements, Half half,
           std::span<int16_t> indices) {
   const D d;
@@ -84,7 +84,7 @@ void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_
   for (size_t group = 0; group * kGroup < elements; ++group) {
     uint64_t bits[kMaxShift] = {};
     for (int b = 0; b < shift; ++b) {
-      std::memcpy(&bits[b], planes.data() + b * plane_bytes + group * 8,
+      std::memcpy(&bits[b], planes.first.data() + b * planes.stride + group * 8,
                   GroupBytes(group, plane_bytes));
     }
     for (size_t lane = 0; lane < kGroup; lane += hn::Lanes(d)) {
@@ -123,7 +123,7 @@ void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction
   (indices, base, prediction, shift, zero_symbol, elements, half, symbols, planes);
 }
 
-void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
+void Join(std::span<const uint8_t> symbols, const PlanesView& planes, std::span<const int16_t> base,
           Prediction prediction, int shift, size_t elements, Half half,
           std::span<int16_t> indices) {
   HWY_DYNAMIC_DISPATCH(Join)(symbols, planes, base, prediction, shift, elements, half, indices);

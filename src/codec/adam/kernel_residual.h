@@ -44,9 +44,17 @@ void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction
            int shift, uint8_t zero_symbol, size_t elements, Half half, std::span<uint8_t> symbols,
            MutableBytes planes);
 
-// The inverse: kEscapeSymbol gives kEscape, kZeroSymbol kZero. Takes any symbols, planes and
-// prediction; sums wrap modulo 2^16. Requires: as for Split.
-void Join(std::span<const uint8_t> symbols, Bytes planes, std::span<const int16_t> base,
+// Bit planes of a part of a block that begins with a group: from `first` on, plane after plane
+// `stride` bytes apart.
+struct PlanesView {
+  Bytes first;
+  size_t stride;
+};
+
+// The inverse of a part of it: kEscapeSymbol gives kEscape, kZeroSymbol kZero. Takes any symbols,
+// planes and prediction; sums wrap modulo 2^16. Requires: as for Split, but of the planes, which
+// hold PlaneBytes(elements) each.
+void Join(std::span<const uint8_t> symbols, const PlanesView& planes, std::span<const int16_t> base,
           Prediction prediction, int shift, size_t elements, Half half, std::span<int16_t> indices);
 
 }  // namespace bitsnap::adam

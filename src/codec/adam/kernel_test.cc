@@ -267,7 +267,8 @@ void Check(const Stream& s) {
   ASSERT_EQ(counted(indices), counted(want_indices));
 
   Indices joined(indices.size());
-  Join(symbols, planes.bytes(), s.base, s.prediction, s.shift, s.elements, s.half, joined);
+  Join(symbols, {planes.bytes(), PlaneBytes(s.elements)}, s.base, s.prediction, s.shift, s.elements,
+       s.half, joined);
   for (size_t i = 0; i < s.elements; ++i) {
     const bool told = indices[i] != kZero || s.zero_symbol == kZeroSymbol;
     ASSERT_TRUE(!told || joined[i] == indices[i]) << i;
@@ -296,8 +297,9 @@ TEST(AdamResidual, JoinsAnySymbolsAsTheReferenceDoes) {
       std::vector<std::byte> planes(s.shift * PlaneBytes(s.elements));
       for (std::byte& byte : planes) byte = std::byte(random());
       Indices joined(symbols.size()), want(symbols.size());
-      Join(symbols, planes, s.base, s.prediction, s.shift, s.elements, s.half, joined);
-      JoinRef(symbols, planes, s.base, s.prediction, s.shift, s.elements, s.half, want);
+      const PlanesView view{planes, PlaneBytes(s.elements)};
+      Join(symbols, view, s.base, s.prediction, s.shift, s.elements, s.half, joined);
+      JoinRef(symbols, view, s.base, s.prediction, s.shift, s.elements, s.half, want);
       joined.resize(s.elements), want.resize(s.elements);
       ASSERT_EQ(joined, want);
     }
