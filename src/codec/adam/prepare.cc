@@ -193,18 +193,23 @@ bool IsLarge(const AdamTensor& tensor) {
   return tensor.v.size() / sizeof(float) > 2 * kLargeSample;
 }
 
-// Scales fine grids until a sample's error is so far below the bound that the whole tensor's is
-// too, almost surely. False when the tensor is too uneven for a sample to tell.
+// Scales a fine grid of u until a sample's error is so far below the bound that the whole tensor's
+// is too, almost surely. False when the tensor is too uneven for a sample to tell. The grid of v
+// stays: it is that of the base then, and an index there foretells one here.
 bool SettleOnSample(const AdamTensor& tensor, double bound, Params& params) {
   constexpr int kRounds = 4;
   for (int round = 0; round < kRounds; ++round) {
     const auto [error2, deviation] = EstimateError(tensor, params);
     if (!(kDeviations * deviation <= kMostDeviation * error2)) return false;
-    const double most = std::sqrt(error2 + kDeviations * deviation);
-    const double factor = kAimOnSample * bound / most;
-    Rescale(params.grid, factor);
-    // Small changes of the steps change the error by as much.
-    if (std::abs(factor - 1) < 0.1) return true;
+    const double aim = kAimOnSample * bound;
+    const double v_part = params.grid.v_step * kErrorPerVStep;
+    const double have = error2 - v_part * v_part;
+    const double want = aim * aim - kDeviations * deviation - v_part * v_part;
+    if (!(have > 0 && want > 0)) return false;
+    const double factor = std::sqrt(want / have);
+    params.grid.u_step *= static_cast<float>(std::clamp(factor, 0.25, 4.0));
+    // A small change of the step changes the error as foretold.
+    if (std::abs(factor - 1) < 0.04) return true;
   }
   return false;
 }
