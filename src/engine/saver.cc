@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <deque>
 
 #include <fmt/format.h>
 
@@ -12,6 +11,7 @@
 #include "engine/agent_keeper.h"
 #include "engine/guard.h"
 #include "engine/local_keeper.h"
+#include "engine/save_ledger.h"
 #include "engine/ticket.h"
 
 namespace bitsnap {
@@ -19,8 +19,6 @@ namespace {
 
 // More do not copy faster on the machines measured; one alone may not reach the memory's speed.
 constexpr unsigned kMaxCopyThreads = 4;
-
-Error Cancelled() { return {ErrorKind::kCancelled, "waiting for saves was cancelled; they go on"}; }
 
 Result<void> Copy(std::span<const TensorView> tensors, const Manifest& manifest, MutableBytes to) {
   const unsigned threads = std::min(kMaxCopyThreads, ThreadCount(0));
@@ -34,7 +32,7 @@ Result<std::unique_ptr<Keeper>> StartKeeper(const Store& store, const SaverOptio
 
 }  // namespace
 
-// Lock rule: every member below `mutex_` is guarded by it, but `keeper_`, which guards itself.
+// Ledger and keeper guard themselves; all else is constant.
 class Saver::Impl {
  public:
   Impl(Store store, OnBusy on_busy, std::unique_ptr<Keeper> keeper)
@@ -52,81 +50,36 @@ class Saver::Impl {
 
   Result<SaveTicket> Save(std::span<const TensorView> tensors, const SaveOptions& options,
                           const std::stop_token& stop) {
-    BITSNAP_TRY(Enter(options));
+    BITSNAP_TRY(ledger_.Enter(options.step, options.overwrite));
     auto ticket = WithoutExceptions([&] { return Stage(tensors, options, stop); });
-    Leave();
+    ledger_.Leave();
     return ticket;
   }
 
   Result<void> Wait(const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
-    BITSNAP_TRY(WaitUntilIdle(lock, stop));
-    if (!closing_) {
-      lock.unlock();
-      BITSNAP_TRY(keeper_->Settle(stop));
-      lock.lock();
-    }
-    return TakeFailure();
+    BITSNAP_TRY(ledger_.WaitUntilIdle(stop));
+    if (!ledger_.is_closed()) BITSNAP_TRY(keeper_->Settle(stop));
+    return ledger_.TakeFailure();
   }
 
   Result<void> Close(const std::stop_token& stop, bool forget) {
-    std::unique_lock lock(mutex_);
-    BITSNAP_TRY(WaitUntilIdle(lock, stop));
-    const bool is_first = !std::exchange(closing_, true);
-    lock.unlock();
-    if (is_first) keeper_->Close(forget);
-    lock.lock();
-    return TakeFailure();
+    BITSNAP_ASSIGN(const bool was_open, ledger_.Close(stop));
+    if (was_open) keeper_->Close(forget);
+    return ledger_.TakeFailure();
   }
 
   Result<Keeper*> keeper() {
-    std::lock_guard lock(mutex_);
-    if (closing_) return Fail(ErrorKind::kInvalidArgument, "this Saver is closed; start another");
+    if (ledger_.is_closed()) {
+      return Fail(ErrorKind::kInvalidArgument, "this Saver is closed; start another");
+    }
     return keeper_.get();
   }
 
   std::vector<std::string> TakeWarnings() { return keeper_->TakeWarnings(); }
 
-  std::optional<uint64_t> last_durable_step() const {
-    std::lock_guard lock(mutex_);
-    return last_durable_;
-  }
-
-  size_t pending() const {
-    std::lock_guard lock(mutex_);
-    return pending_.size();
-  }
+  const SaveLedger& ledger() const { return ledger_; }
 
  private:
-  Result<void> WaitUntilIdle(std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
-    const auto is_idle = [this] { return pending_.empty() && staging_ == 0; };
-    if (!changed_.wait(lock, stop, is_idle)) return tl::make_unexpected(Cancelled());
-    return {};
-  }
-
-  Result<void> Enter(const SaveOptions& options) {
-    std::lock_guard lock(mutex_);
-    BITSNAP_TRY(TakeFailure());
-    if (closing_) {
-      return Fail(ErrorKind::kInvalidArgument,
-                  fmt::format("step {}: this Saver is closed; start another", options.step));
-    }
-    const auto same = std::find(pending_.begin(), pending_.end(), options.step);
-    if (same != pending_.end() && !options.overwrite) {
-      return Fail(ErrorKind::kAlreadyExists,
-                  fmt::format("step {} is being saved already; save another step, or overwrite",
-                              options.step));
-    }
-    ++staging_;
-    return {};
-  }
-
-  void Leave() {
-    std::lock_guard lock(mutex_);
-    --staging_;
-    changed_.notify_all();
-  }
-
   Result<SaveTicket> Stage(std::span<const TensorView> tensors, const SaveOptions& options,
                            const std::stop_token& stop) {
     auto ticket = std::make_shared<SaveTicket::State>(options.step);
@@ -153,7 +106,7 @@ class Saver::Impl {
       return Fail(ErrorKind::kBusy,
                   fmt::format("step {}: {} earlier save(s) still fill max_memory; save less often, "
                               "raise max_memory, or wait",
-                              ticket.step, pending()));
+                              ticket.step, ledger_.pending()));
     }
     const auto start = Clock::now();
     memory = keeper_->Reserve(bytes, options, /*wait=*/true, stop);
@@ -167,52 +120,18 @@ class Saver::Impl {
       ticket->Advance(done, total);
       return !told || told(done, total);
     };
-    {
-      std::lock_guard lock(mutex_);
-      pending_.push_back(ticket->step);
-    }
-    memory.Submit(std::move(manifest), std::move(options),
-                  [this, ticket](Result<SaveReport> report) { Finish(ticket, std::move(report)); });
-  }
-
-  void Finish(const std::shared_ptr<SaveTicket::State>& ticket, Result<SaveReport> report) {
-    std::lock_guard lock(mutex_);
-    pending_.erase(std::find(pending_.begin(), pending_.end(), ticket->step));
-    if (report) {
-      last_durable_ = ticket->step;
-    } else {
-      failed_.push_back(ticket);
-    }
-    ticket->Finish(std::move(report));
-    changed_.notify_all();
-  }
-
-  // Requires: mutex_ held.
-  Result<void> TakeFailure() {
-    while (!failed_.empty()) {
-      const auto ticket = std::move(failed_.front());
-      failed_.pop_front();
-      if (std::optional<Error> error = ticket->TakeFailure()) {
-        return Fail(error->kind, fmt::format("step {} could not be saved in the background: {}",
-                                             ticket->step, error->message));
-      }
-    }
-    return {};
+    ledger_.HandOver(ticket->step);
+    memory.Submit(
+        std::move(manifest), std::move(options),
+        [this, ticket](Result<SaveReport> report) { ledger_.Finish(ticket, std::move(report)); });
   }
 
   const Store store_;
   const OnBusy on_busy_;
   const pid_t process_ = getpid();
 
-  mutable std::mutex mutex_;
-  std::condition_variable_any changed_;  // any of what follows
-  std::vector<uint64_t> pending_;        // steps handed over and not finished
-  size_t staging_ = 0;                   // calls of Save that have not returned
-  std::deque<std::shared_ptr<SaveTicket::State>> failed_;
-  std::optional<uint64_t> last_durable_;
-  bool closing_ = false;
-
-  const std::unique_ptr<Keeper> keeper_;  // goes first: it calls Finish
+  SaveLedger ledger_;
+  const std::unique_ptr<Keeper> keeper_;  // goes first: it writes to the ledger
 };
 
 Saver::Saver(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -303,8 +222,10 @@ Result<void> Saver::Drop(const std::vector<std::string>& keys) {
   return WithoutExceptions([&] { return keeper->Drop(keys); });
 }
 
-std::optional<uint64_t> Saver::last_durable_step() const { return impl_->last_durable_step(); }
+std::optional<uint64_t> Saver::last_durable_step() const {
+  return impl_->ledger().last_durable_step();
+}
 
-size_t Saver::pending() const { return impl_->pending(); }
+size_t Saver::pending() const { return impl_->ledger().pending(); }
 
 }  // namespace bitsnap

@@ -19,7 +19,7 @@ inline double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Lock rule: every member below `mutex` is guarded by it. Taken after the Saver's own, never
+// Lock rule: every member below `mutex` is guarded by it. Taken after the ledger's, never
 // before.
 struct SaveTicket::State {
   explicit State(uint64_t which) : step(which) {}
