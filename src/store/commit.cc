@@ -91,11 +91,10 @@ Result<void> PendingFile::LinkBase(const BaseReference& reference) {
 
 Result<void> PendingFile::PutBase(const BaseReference& reference, Bytes content) {
   base_link_ = BaseLinkName(id_, reference.step);
-  const auto path = folder_ / base_link_;
-  BITSNAP_TRY(ReplaceFile(*store_.file_system, path,
+  BITSNAP_TRY(ReplaceFile(*store_.file_system, folder_ / base_link_,
                           [&](WritableFile& file) { return file.Append(content); }));
   made_base_link_ = true;
-  return OpenBaseAt(store_, path, reference).map([](const SnapshotReader&) {});
+  return {};
 }
 
 Result<void> PendingFile::Commit() {

@@ -307,6 +307,21 @@ TEST_F(StoreTest, RefusesAnExistingStepAndAnotherWorldSize) {
   ExpectStep(store, 5, state, 1);
 }
 
+TEST_F(StoreTest, NeverReplacesWhatAnotherProcessSavedMeanwhile) {
+  Store store = this->store();
+  const Contents state = SmallState(1), other = SmallState(2);
+  ASSERT_TRUE(Save(store, other, {.step = 2}));
+  const std::filesystem::path file = "rank-00000-of-00001.bsnap";
+  const Progress other_commits = [&](uint64_t, uint64_t) {
+    (void)fs_.Link("/runs/a/step-00000002" / file, "/runs/a/step-00000001" / file);
+    return true;
+  };
+  const auto report = Save(store, state, {.step = 1, .progress = other_commits});
+  EXPECT_EQ(report.error().kind, ErrorKind::kAlreadyExists);
+  EXPECT_EQ(FileBytes("step-00000001" / file), FileBytes("step-00000002" / file));
+  EXPECT_EQ(Files("step-00000001").size(), 1u);  // and no temporary file
+}
+
 TEST_F(StoreTest, RefusesBadInputAndStaysAsItWas) {
   Store store = this->store();
   const Contents good = SmallState();
