@@ -139,7 +139,7 @@ class Sampler {
   // Codes a piece in every variant.
   Result<void> Try(const BlockRange& piece, std::vector<uint64_t>& sizes, unsigned number) {
     Worker& worker = workers_[number];
-    worker.out.resize(PayloadBound(kBlockBytes));
+    worker.out.resize(PayloadBound(2 * kSamplePieceBytes));
     sizes.clear();
     const bool leans = with_base_[piece.tensor];
     BITSNAP_ASSIGN(

@@ -98,7 +98,7 @@ HWY_INLINE hn::VFromD<D> LoadBytes(D d, const std::byte* p) {
 template <class V>
 HWY_INLINE V MulHigh(V a, V b) {
   const hn::DFromV<V> d;
-  const hn::RepartitionToWide<hn::DFromV<V>> wide;
+  const hn::RepartitionToWide<hn::DFromV<V> > wide;
   const auto even = hn::MulEven(a, b);
   const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, a))),
                                hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, b))));
@@ -143,39 +143,28 @@ HWY_INLINE std::byte* StoreWords(D d, hn::VFromD<D> v, hn::Mask<D> mask, std::by
   return out + sizeof(uint16_t) * hn::CountTrue(d, mask);
 }
 
-// The lower and the upper halves of table entries.
-template <class D, class V>
-HWY_INLINE auto GatherEntries(D d, const EncodeTable& table, V index) {
-  struct Halves {
-    hn::VFromD<D> lower, upper;
-  };
-  if constexpr (hn::MaxLanes(D()) == 16) {
-    // A gather takes its time by the lane, so that whole entries are faster.
-    const auto gather = [&](auto part) HWY_ATTR {
-      const hn::Repartition<int64_t, D> wide;
-      const hn::RepartitionToWide<D> entries;
-      return hn::BitCast(d, hn::GatherIndex(entries, table.data(), hn::PromoteTo(wide, part)));
-    };
-    const hn::Half<hn::RebindToSigned<D>> half;
-    const auto first = gather(hn::LowerHalf(half, index));
-    const auto second = gather(hn::UpperHalf(half, index));
-    return Halves{hn::ConcatEven(d, second, first), hn::ConcatOdd(d, second, first)};
-  } else {
-    const auto* halves = reinterpret_cast<const uint32_t*>(table.data());
-    const auto lower = hn::Add(index, index);
-    const auto upper = hn::Add(lower, hn::Set(hn::RebindToSigned<D>(), 1));
-    return Halves{hn::GatherIndex(d, halves, lower), hn::GatherIndex(d, halves, upper)};
+// What the table says of kMaxLanes symbols. Scalar loads: they depend on no state, so that they run
+// ahead, and gathers are slower on most machines.
+using Entries = std::array<uint64_t, kMaxLanes>;
+HWY_INLINE void LookUp(const EncodeTable& table, const std::byte* symbols,
+                       const std::byte* contexts, Entries& entries) {
+  const hn::CappedTag<uint16_t, kMaxLanes> d;
+  alignas(64) uint16_t indices[kMaxLanes];
+  for (size_t k = 0; k < kMaxLanes; k += hn::MaxLanes(d)) {
+    const auto high = hn::ShiftLeft<8>(LoadBytes(d, contexts + k));
+    hn::Store(hn::Or(LoadBytes(d, symbols + k), high), d, indices + k);
   }
+  for (size_t k = 0; k < kMaxLanes; ++k) entries[k] = table[indices[k]];
 }
 
 // Codes one symbol into each lane; returns the end of the words.
 template <class V>
-HWY_INLINE std::byte* EncodeVector(const EncodeTable& table, const std::byte* symbols,
-                                   const std::byte* contexts, V& x, std::byte* out) {
+HWY_INLINE std::byte* EncodeVector(const uint64_t* entries, V& x, std::byte* out) {
   const hn::DFromV<V> d;
-  const auto index =
-      Signed(hn::Or(LoadBytes(d, symbols), hn::ShiftLeft<8>(LoadBytes(d, contexts))));
-  const auto [range, reciprocal] = GatherEntries(d, table, index);
+  const hn::RepartitionToWide<decltype(d)> wide;
+  const V first = hn::BitCast(d, hn::LoadU(wide, entries));
+  const V second = hn::BitCast(d, hn::LoadU(wide, entries + hn::MaxLanes(wide)));
+  const V range = hn::ConcatEven(d, second, first), reciprocal = hn::ConcatOdd(d, second, first);
   const V frequency = hn::And(range, hn::Set(d, 0xffff));
   const V start = hn::ShiftRight<16>(range);
 
@@ -196,17 +185,25 @@ HWY_INLINE std::byte* EncodeVector(const EncodeTable& table, const std::byte* sy
 size_t Encode(const EncodeTable& table, Bytes symbols, Bytes contexts, States& states,
               std::byte* out) {
   using Vectors = StateVectors<EncodeTag>;
+  const size_t groups = symbols.size() / kMaxLanes;
   Vectors x(states);
   std::byte* end = out;
-  size_t i = 0;
-  for (; i + kMaxLanes <= symbols.size(); i += kMaxLanes) {
+  // A group ahead: loads of whole vectors wait until the stores of single entries are done.
+  alignas(64) Entries entries[2];
+  if (groups > 0) LookUp(table, symbols.data(), contexts.data(), entries[0]);
+  for (size_t group = 0; group < groups; ++group) {
+    const size_t next = (group + 1) * kMaxLanes;
+    if (group + 1 < groups) {
+      LookUp(table, &symbols[next], &contexts[next], entries[(group + 1) % 2]);
+    }
     for (size_t k = 0; k < Vectors::kCount; ++k) {
-      const size_t at = i + k * Vectors::kN;
-      end = EncodeVector(table, &symbols[at], &contexts[at], x.v[k], end);
+      end = EncodeVector(&entries[group % 2][k * Vectors::kN], x.v[k], end);
     }
   }
   x.Store(states);
-  return EncodeScalar<kMaxLanes>(table, symbols.subspan(i), contexts.subspan(i), states, end) - out;
+  const size_t done = groups * kMaxLanes;
+  end = EncodeScalar<kMaxLanes>(table, symbols.subspan(done), contexts.subspan(done), states, end);
+  return end - out;
 }
 
 // Words from `words` on, in order, in the lanes that are set in `mask`; zero in the others.
@@ -243,7 +240,7 @@ HWY_INLINE const std::byte* DecodeVector(DecodeTable table, const std::byte* con
   const auto index = Signed(hn::Or(slot, hn::ShiftLeft<kScaleBits>(LoadBytes(d, contexts))));
   const V entry = hn::GatherIndex(d, table.data(), index);
 
-  const hn::Rebind<uint8_t, hn::DFromV<V>> d8;
+  const hn::Rebind<uint8_t, hn::DFromV<V> > d8;
   hn::StoreU(hn::DemoteTo(d8, Signed(hn::And(entry, hn::Set(d, 0xff)))), d8,
              reinterpret_cast<uint8_t*>(symbols));
 
