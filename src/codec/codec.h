@@ -133,6 +133,13 @@ class Codec {
   virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                        MutableBytes out, Scratch& scratch) const = 0;
 
+  // About the size that Encode would return, raw.size() if it would return none: to choose by,
+  // quicker where a codec can tell it without coding. Requires as Encode.
+  virtual size_t Estimate(const BlockContext& context, Bytes raw, MutableBytes out,
+                          Scratch& scratch) const {
+    return Encode(context, raw, raw.size(), out, scratch).value_or(raw.size());
+  }
+
   // Encode for a codec that may lose something, which knows what it loses: leaves in `decoded` what
   // Decode will give back. Requires: decoded.size() == raw.size().
   virtual std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw,

@@ -1,8 +1,8 @@
 #include "pipeline/sample.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
-#include <set>
 #include <tuple>
 
 #include "base/checked.h"
@@ -80,14 +80,18 @@ class Sampler {
       if (tasks_[i].has_blocks()) (leads[i] ? leaders : others).push_back(i);
     }
     BITSNAP_TRY(Sample(leaders));
-    std::set<Kind> paying;  // kinds for which the base makes a leader smaller
+    std::map<Kind, std::array<uint64_t, 2>> leaders_bytes;  // without the base and with it
     for (size_t i : leaders) {
-      if (EstimateBytes(samples_[i], true) < EstimateBytes(samples_[i], false)) {
-        paying.insert(KindOf(tasks_[i]));
-      }
+      auto& [without, with] = leaders_bytes[KindOf(tasks_[i])];
+      without += EstimateBytes(samples_[i], false);
+      with += EstimateBytes(samples_[i], true);
     }
+    const auto pays = [&](size_t i) {
+      const auto [without, with] = leaders_bytes[KindOf(tasks_[i])];
+      return with + without / kLeaderGain < without;
+    };
     for (size_t i : others) {
-      with_base_[i] = with_base_[i] && (paying.contains(KindOf(tasks_[i])) || LooksUnchanged(i));
+      with_base_[i] = with_base_[i] && (pays(i) || LooksUnchanged(i));
     }
     BITSNAP_TRY(Sample(others));
     return std::move(samples_);
@@ -149,9 +153,8 @@ class Sampler {
     without_base.context.base.reset();
     for (const Variant& variant : VariantsOf(tasks_[piece.tensor], leans)) {
       const BlockData& data = variant.with_base ? with_base : without_base;
-      const auto size = variant.codec->Encode(data.context, data.raw, data.raw.size(), worker.out,
-                                              worker.workspace.scratch);
-      sizes.push_back(size.value_or(data.raw.size()));
+      sizes.push_back(
+          variant.codec->Estimate(data.context, data.raw, worker.out, worker.workspace.scratch));
     }
     return {};
   }

@@ -8,13 +8,15 @@ namespace bitsnap {
 // What each codec of a task's plan makes of a few pieces of its tensor, with the base where the
 // codec can use one and without where it can do without. One sample a task, empty for one without
 // blocks. At least one piece a tensor, and one for every kSampleOneIn blocks. Small tensors are
-// sampled with the base where it pays for one of every kLeaderOneIn of their role and dtype, or
-// where they seem unchanged: to decode the base for them all would take as long as coding them.
+// sampled with the base where it makes those one in kLeaderOneIn of their role and dtype that are
+// looked at first smaller by one part in kLeaderGain, or where they seem unchanged: to decode the
+// base for them all would take as long as coding them.
 Result<std::vector<TensorSample>> SampleTasks(std::span<const EncodeTask> tasks,
                                               const SnapshotReader* base, unsigned threads);
 
 inline constexpr size_t kSampleOneIn = 16;
 inline constexpr size_t kLeaderOneIn = 4;
+inline constexpr uint64_t kLeaderGain = 64;
 inline constexpr size_t kSamplePieceBytes = size_t{16} << 10;
 
 }  // namespace bitsnap

@@ -53,6 +53,44 @@ ClassPlan PlanClasses(DType dtype, const CodedWords& words, Scratch& scratch) {
   return plan;
 }
 
+// A block that differs from its base, all but coded.
+class BlockPlan {
+ public:
+  BlockPlan(const BlockContext& context, Bytes raw, Scratch& scratch)
+      : count_(raw.size() / WordBytes(context.dtype)),
+        symbols_(scratch.Get(delta::kSymbolsSlot, count_)),
+        runs_(MakeRuns(context, raw)),
+        words_(context.dtype, runs_, raw.size(), symbols_, scratch) {
+    words_.Exponents(*context.base);
+    classes_ = PlanClasses(context.dtype, words_, scratch);
+  }
+  BlockPlan(const BlockPlan&) = delete;  // words_ refers to runs_
+  BlockPlan& operator=(const BlockPlan&) = delete;
+
+  size_t groups() const { return CeilDiv(count_, delta::kGroup); }
+  const Runs& runs() const { return runs_; }
+  const CodedWords& words() const { return words_; }
+  const ClassPlan& classes() const { return classes_; }
+
+ private:
+  Runs MakeRuns(const BlockContext& context, Bytes raw) const {
+    delta::MakeSymbols(context.dtype, *context.base, raw, symbols_);
+    delta::GroupBits changed{};
+    const size_t changed_words = delta::FindChanged(symbols_, changed);
+    return Runs::Choose(changed, groups(), count_, changed_words);
+  }
+
+  size_t count_;  // words of the block
+  MutableBytes symbols_;
+  Runs runs_;
+  CodedWords words_;
+  ClassPlan classes_;
+};
+
+bool EqualsBase(const BlockContext& context, Bytes raw) {
+  return std::memcmp(raw.data(), context.base->data(), raw.size()) == 0;
+}
+
 // States take room, so few of them for blocks that become small. An index of kLaneChoices.
 unsigned ChooseLanes(size_t coded_bytes) {
   return coded_bytes < 512 ? 0 : coded_bytes < 8192 ? 1 : 2;
@@ -98,28 +136,19 @@ class Delta final : public Codec {
   std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                MutableBytes out, Scratch& scratch) const override {
     if (limit == 0) return std::nullopt;
-    const DType dtype = context.dtype;
-    const Bytes base = *context.base;
-    if (std::memcmp(raw.data(), base.data(), raw.size()) == 0) return 0;
-    const size_t count = raw.size() / WordBytes(dtype), groups = CeilDiv(count, delta::kGroup);
-    const MutableBytes symbols = scratch.Get(delta::kSymbolsSlot, count);
-    delta::MakeSymbols(dtype, base, raw, symbols);
-    delta::GroupBits changed{};
-    const size_t changed_words = delta::FindChanged(symbols, changed);
+    if (EqualsBase(context, raw)) return 0;
+    const BlockPlan plan(context, raw, scratch);
+    if (plan.classes().estimate >= limit) return std::nullopt;
 
-    const Runs runs = Runs::Choose(changed, groups, count, changed_words);
-    const CodedWords words(dtype, runs, raw.size(), symbols, scratch);
-    words.Exponents(base);
-    const ClassPlan plan = PlanClasses(dtype, words, scratch);
-    if (plan.estimate >= limit) return std::nullopt;
-
-    const unsigned choice = ChooseLanes(plan.estimate);
+    const unsigned choice = ChooseLanes(plan.classes().estimate);
     const size_t lanes = context_rans::kLaneChoices[choice];
     const size_t half = context_rans::HalfStateBytes(lanes);
     auto& table = delta::ScratchAs<EncodeTable>(scratch, delta::kTableSlot);
-    std::byte* const header_end = delta::WriteHeader(runs, groups, plan, choice, table, out.data());
+    std::byte* const header_end =
+        delta::WriteHeader(plan.runs(), plan.groups(), plan.classes(), choice, table, out.data());
     BitWriter extras(header_end + half);
-    words.WriteExtras(base, raw, extras);
+    const CodedWords& words = plan.words();
+    words.WriteExtras(*context.base, raw, extras);
 
     States states;
     states.fill(context_rans::kInitialState);
@@ -130,6 +159,12 @@ class Delta final : public Codec {
     const size_t size = end + half - out.data();
     if (size >= limit) return std::nullopt;
     return size;
+  }
+
+  size_t Estimate(const BlockContext& context, Bytes raw, MutableBytes /*out*/,
+                  Scratch& scratch) const override {
+    if (EqualsBase(context, raw)) return 0;
+    return std::min(BlockPlan(context, raw, scratch).classes().estimate, raw.size());
   }
 
   Result<void> Decode(const BlockContext& context, Bytes payload, MutableBytes out,
