@@ -18,6 +18,9 @@ using nlohmann::json;
 
 constexpr size_t kLarge = 3'000'000;  // elements; saving takes a while
 
+// On a slow machine the saves may be through before the signal comes.
+constexpr uint64_t kTries = 30;
+
 // The agent of `store` in the foreground; its standard output is read here.
 class Foreground {
  public:
@@ -73,6 +76,50 @@ class ForegroundTest : public AgentTest {
   void ExpectNothingLeft() const {
     EXPECT_FALSE(std::filesystem::exists(runtime_.path() / "bitsnap"));
   }
+
+  // Hands two steps over to an agent and signals it at once. Returns whether it was still busy.
+  bool IsBusyWhenSignalled(Saver saver, Foreground& agent, int number, uint64_t first) {
+    for (const uint64_t step : {first, first + 1}) {
+      EXPECT_TRUE(saver.Save(Views(SmallState(step, kLarge)), At(step)));
+    }
+    agent.Signal(number);
+    std::vector<json> told;
+    while (told.empty() || !told.back().is_null()) told.push_back(agent.Line());
+    told.pop_back();
+    EXPECT_EQ(agent.Wait(), 0);
+    bool was_busy = false;
+    std::vector<uint64_t> saved;
+    for (const json& line : told) {
+      if (line["event"] == "ending") was_busy = line["under_way"] > 0;
+      if (line["event"] == "saved") saved.push_back(line["step"]);
+    }
+    EXPECT_EQ(told.back(), json({{"event", "ended"}}));
+    EXPECT_THAT(saved, testing::ElementsAre(first, first + 1));
+    for (const uint64_t step : saved) ExpectStep(store_, step, SmallState(step, kLarge));
+    EXPECT_TRUE(saver.Close());
+    return was_busy;
+  }
+
+  // Hands two steps over to the agent, and dies.
+  void TrainAndDie(uint64_t first) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const pid_t training = fork();
+    if (training == 0) {
+      auto saver = Saver::Start(store_, Options());
+      for (const uint64_t step : {first, first + 1}) {
+        if (!saver || !saver->Save(Views(SmallState(step, kLarge)), At(step))) _exit(1);
+      }
+      static_cast<void>(!write(ends[1], "x", 1));
+      while (true) pause();
+    }
+    close(ends[1]);
+    char byte;
+    EXPECT_EQ(read(ends[0], &byte, 1), 1);
+    close(ends[0]);
+    Kill(training);
+    waitpid(training, nullptr, 0);
+  }
 };
 
 TEST_F(ForegroundTest, WithNothingUnderWayASignalEndsIt) {
@@ -113,69 +160,42 @@ TEST_F(ForegroundTest, TellsWhatItSavedAndWhatItCouldNot) {
 }
 
 TEST_F(ForegroundTest, ASignalMakesItFinishWhatWasHandedOver) {
+  uint64_t step = 1;
   for (const int number : {SIGINT, SIGTERM}) {
-    Foreground agent(store_.directory());
-    agent.Until("listening");
-    Saver saver = Start();
-    const uint64_t step = 10 * number;
-    for (const uint64_t each : {step, step + 1}) {
-      ASSERT_TRUE(saver.Save(Views(SmallState(each, kLarge)), At(each)));
+    bool was_busy = false;
+    for (uint64_t tries = 0; tries < kTries && !was_busy; ++tries, step += 2) {
+      Foreground agent(store_.directory());
+      ASSERT_EQ(agent.Line()["event"], "listening");
+      was_busy = IsBusyWhenSignalled(Start(), agent, number, step);
+      ExpectNothingLeft();
     }
-    agent.Signal(number);
-    const json ending = agent.Until("ending");
-    ASSERT_FALSE(ending.is_null());
-    EXPECT_GE(ending["under_way"], 1);
-    EXPECT_EQ(agent.Until("saved")["step"], step + 1);  // the first may have been told before
-    EXPECT_EQ(agent.Line(), json({{"event", "ended"}}));
-    EXPECT_EQ(agent.Wait(), 0);
-    ExpectNothingLeft();
-    for (const uint64_t each : {step, step + 1}) {
-      ExpectStep(store_, each, SmallState(each, kLarge));
-    }
-    ASSERT_TRUE(saver.Close());
+    EXPECT_TRUE(was_busy) << number;
   }
 }
 
 // A training that is dead already cannot finish it either.
 TEST_F(ForegroundTest, ASecondSignalEndsItAtOnceAndTheStoreIsSound) {
-  ASSERT_TRUE(store_.Save(Views(SmallState(1)), At(1)));
-  Foreground agent(store_.directory());
-  agent.Until("listening");
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  const pid_t training = fork();
-  if (training == 0) {
-    auto saver = Saver::Start(store_, Options());
-    for (const uint64_t step : {2, 3}) {
-      if (!saver || !saver->Save(Views(SmallState(step, kLarge)), At(step))) _exit(1);
-    }
-    static_cast<void>(!write(ends[1], "x", 1));
-    while (true) pause();
+  int status = 0;
+  for (uint64_t step = 1; status == 0 && step < 2 * kTries; step += 2) {
+    Foreground agent(store_.directory());
+    ASSERT_EQ(agent.Line()["event"], "listening");
+    TrainAndDie(step);
+    agent.Signal(SIGINT);
+    agent.Until("ending");
+    agent.Signal(SIGINT);
+    status = agent.Wait();
+    ExpectNothingLeft();
   }
-  close(ends[1]);
-  char byte;
-  ASSERT_EQ(read(ends[0], &byte, 1), 1);
-  close(ends[0]);
-  Kill(training);
-  waitpid(training, nullptr, 0);
-  agent.Signal(SIGINT);
-  ASSERT_GE(agent.Until("ending")["under_way"], 1);
-  agent.Signal(SIGINT);
-  const int status = agent.Wait();
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) << status;
-  ExpectNothingLeft();
-  EXPECT_EQ(store_.OpenStep(3).error().kind, ErrorKind::kNotFound);
-  Contents got;
-  const auto step = store_.RestoreNewest(0, [&](const Snapshot& snapshot) -> Result<void> {
-    got = *ReadAll(snapshot);
+  const auto newest = store_.RestoreNewest(0, [&](const Snapshot& snapshot) -> Result<void> {
+    ExpectSame(*ReadAll(snapshot), SmallState(snapshot.step(), kLarge));
     return {};
   });
-  ASSERT_TRUE(step) << step.error().message;
-  ExpectSame(got, *step == 1 ? SmallState(1) : SmallState(2, kLarge));
+  EXPECT_TRUE(newest || newest.error().kind == ErrorKind::kNotFound) << newest.error().message;
   Saver saver = Start();
-  ASSERT_TRUE(saver.Save(Views(SmallState(3)), At(3)));
+  ASSERT_TRUE(saver.Save(Views(SmallState(3)), At(100)));
   ASSERT_TRUE(saver.Close());
-  ExpectStep(store_, 3, SmallState(3));
+  ExpectStep(store_, 100, SmallState(3));
 }
 
 }  // namespace
