@@ -47,6 +47,7 @@ TEST(StorePowerCutTest, ANewStoreIsThereAfterItsFirstSave) {
   ASSERT_TRUE(Save(store, state, {.step = 1}));
   fs.PowerCut();
   ExpectStep(store, 1, state);
+  EXPECT_TRUE(fs.Open("/runs/a/LATEST"));
 }
 
 TEST_P(StoreFaultTest, APowerCutNeverTakesWhatWasReportedDurable) {

@@ -307,19 +307,23 @@ TEST_F(StoreTest, RefusesAnExistingStepAndAnotherWorldSize) {
   ExpectStep(store, 5, state, 1);
 }
 
-TEST_F(StoreTest, NeverReplacesWhatAnotherProcessSavedMeanwhile) {
+TEST_F(StoreTest, NeverReplacesOrRemovesWhatAnotherProcessSavedMeanwhile) {
   Store store = this->store();
-  const Contents state = SmallState(1), other = SmallState(2);
-  ASSERT_TRUE(Save(store, other, {.step = 2}));
-  const std::filesystem::path file = "rank-00000-of-00001.bsnap";
-  const Progress other_commits = [&](uint64_t, uint64_t) {
-    (void)fs_.Link("/runs/a/step-00000002" / file, "/runs/a/step-00000001" / file);
-    return true;
+  ASSERT_TRUE(Save(store, SmallState(2), {.step = 2}));
+  const auto save_while_other_commits = [&](uint64_t step, const char* name) {
+    const Progress other_commits = [&](uint64_t, uint64_t) {
+      (void)fs_.Link("/runs/a/step-00000002/rank-00000-of-00001.bsnap",
+                     "/runs/a" / std::filesystem::path(name));
+      return true;
+    };
+    return Save(store, SmallState(1), {.step = step, .progress = other_commits});
   };
-  const auto report = Save(store, state, {.step = 1, .progress = other_commits});
-  EXPECT_EQ(report.error().kind, ErrorKind::kAlreadyExists);
-  EXPECT_EQ(FileBytes("step-00000001" / file), FileBytes("step-00000002" / file));
-  EXPECT_EQ(Files("step-00000001").size(), 1u);  // and no temporary file
+  const char* const same = "step-00000003/rank-00000-of-00001.bsnap";
+  EXPECT_EQ(save_while_other_commits(3, same).error().kind, ErrorKind::kAlreadyExists);
+  EXPECT_EQ(FileBytes(same), FileBytes("step-00000002/rank-00000-of-00001.bsnap"));
+  EXPECT_EQ(Files("step-00000003").size(), 1u);  // and no temporary file
+  EXPECT_TRUE(save_while_other_commits(4, "step-00000004/rank-00000-of-00002.bsnap"));
+  EXPECT_EQ(Files("step-00000004").size(), 2u);
 }
 
 TEST_F(StoreTest, RefusesBadInputAndStaysAsItWas) {
@@ -433,6 +437,20 @@ TEST_F(StoreTest, ARenamedStepIsNotTakenForAnother) {
   ASSERT_TRUE(Save(store, SmallState(), {.step = 1}));
   ASSERT_TRUE(fs_.Rename("/runs/a/step-00000001", "/runs/a/step-00000009"));
   EXPECT_EQ(store.OpenStep(9).error().kind, ErrorKind::kCorrupt);
+}
+
+TEST_F(StoreTest, ARenamedRankIsNotTakenForAnother) {
+  Store store = this->store();
+  for (const uint32_t rank : {0u, 1u}) {
+    ASSERT_TRUE(Save(store, SmallState(rank), {.step = 1, .rank = rank, .world_size = 2}));
+  }
+  const std::string folder = "/runs/a/step-00000001/", first = folder + "rank-00000-of-00002.bsnap";
+  ASSERT_TRUE(fs_.Remove(first));
+  ASSERT_TRUE(fs_.Link(folder + "rank-00001-of-00002.bsnap", first));
+  EXPECT_EQ(store.OpenStep(1, 0).error().kind, ErrorKind::kCorrupt);
+  const std::string alone = folder + "rank-00000-of-00001.bsnap";
+  ASSERT_TRUE(fs_.Rename(first, alone));
+  EXPECT_EQ(store.OpenStep(1, 0).error().kind, ErrorKind::kCorrupt);
 }
 
 TEST_F(StoreTest, CancellingASaveLeavesNothingBehind) {
