@@ -81,7 +81,8 @@ class AgentTest : public SaverTest {
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
       const pid_t process = std::atoi(entry.path().filename().c_str());
       std::ifstream file(entry.path() / "cmdline");
-      const std::string line{std::istreambuf_iterator<char>(file), {}};
+      std::string line;
+      std::getline(file, line);  // does not throw where the process has gone meanwhile
       if (process <= 0 || line.find(wanted) == std::string::npos) continue;
       if (IsRunning(process) && StatusOf(process).session == process) return process;
     }
