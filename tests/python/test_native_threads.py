@@ -108,7 +108,7 @@ try:
     for step in range(100):
         store.save([Tensor("t", "F32", data.shape, data)], step, base="none", progress=tell)
 except KeyboardInterrupt:
-    print([s.whole for s in store.list()])
+    print("", [s.whole for s in store.list()], sep="\\n")  # "saving" may lack its end of line
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script, tmp_path / "store"], stdout=subprocess.PIPE, text=True
