@@ -98,9 +98,10 @@ def test_exceptions_of_progress_come_through(store, big):
 
 def test_ctrl_c_stops_a_save_and_leaves_nothing(tmp_path):
     script = f"""
-import sys
+import signal, sys
 import numpy as np
 from bitsnap import Store, Tensor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
 store = Store(sys.argv[1], create=True)
 data = np.random.default_rng(0).standard_normal({COUNT}, dtype=np.float32)
 tell = lambda done, total: print("saving", flush=True) if done else None
