@@ -108,6 +108,10 @@ size_t Connection::mapped() {
 Result<std::shared_ptr<const Arena>> Connection::MemoryOf(uint64_t arena, uint64_t bytes,
                                                           std::optional<Fd> fd, const Json& alive) {
   std::lock_guard lock(mutex_);
+  const auto is_its = [&](const auto& save) { return save.second.arena == arena; };
+  if (std::any_of(saves_.begin(), saves_.end(), is_its)) {
+    return Fail(ErrorKind::kCorrupt, "the agent lent the memory of a save that is under way");
+  }
   std::erase_if(mapped_, [&](const auto& entry) {
     return std::find(alive.begin(), alive.end(), entry.first) == alive.end();
   });
@@ -134,7 +138,7 @@ std::optional<SaveJob> Connection::Submit(const Borrowed& borrowed, SaveJob job)
   {
     std::lock_guard lock(mutex_);
     save = ++last_save_;
-    saves_.emplace(save, std::move(job));
+    saves_.emplace(save, UnderWay{borrowed.arena, std::move(job)});
   }
   request["save"] = save;
   if (client_->Ask("submit", std::move(request))) return std::nullopt;
@@ -142,7 +146,7 @@ std::optional<SaveJob> Connection::Submit(const Borrowed& borrowed, SaveJob job)
   std::lock_guard lock(mutex_);
   const auto found = saves_.find(save);
   if (found == saves_.end()) return std::nullopt;
-  std::optional<SaveJob> back = std::move(found->second);
+  std::optional<SaveJob> back = std::move(found->second.job);
   saves_.erase(found);
   return back;
 }
@@ -162,7 +166,7 @@ void Connection::OnTold(const Json& event) {
       std::lock_guard lock(mutex_);
       const auto found = saves_.find(save);
       if (found == saves_.end() || !fields.Check()) return;
-      progress = found->second.options.progress;
+      progress = found->second.job.options.progress;
     }
     if (progress && !progress(done, total)) client_->Tell("cancel save", {{"save", save}});
     return;
@@ -170,7 +174,7 @@ void Connection::OnTold(const Json& event) {
   std::unique_lock lock(mutex_);
   const auto found = saves_.find(save);
   if (found == saves_.end()) return;
-  const SaveJob job = std::move(found->second);
+  const SaveJob job = std::move(found->second.job);
   saves_.erase(found);
   lock.unlock();
   if (const auto error = event.find("error"); error != event.end()) {
@@ -187,7 +191,7 @@ void Connection::OnLost() {
   {
     std::lock_guard lock(mutex_);
     if (!is_greeted_ || is_leaving_) return;
-    for (auto& [save, job] : saves_) unfinished.push_back(std::move(job));
+    for (auto& [save, state] : saves_) unfinished.push_back(std::move(state.job));
     saves_.clear();
   }
   lost_(std::move(unfinished));

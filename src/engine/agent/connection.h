@@ -66,16 +66,22 @@ class Connection {
   void Greeted();
   void OnTold(const Json& event);
   void OnLost();
-  // kCorrupt when the memory lent is less than was `wanted`.
+  // kCorrupt when the memory lent is less than was `wanted`, or that of a save under way.
   Result<std::optional<Borrowed>> ToBorrowed(Frame answer, uint64_t wanted);
   Result<std::shared_ptr<const Arena>> MemoryOf(uint64_t arena, uint64_t bytes,
                                                 std::optional<Fd> fd, const Json& alive);
+
+  // A state handed over. Its memory is read again should the agent die.
+  struct UnderWay {
+    uint64_t arena;
+    SaveJob job;
+  };
 
   const Lost lost_;
   std::mutex mutex_;
   // Guarded by mutex_:
   std::map<uint64_t, std::shared_ptr<const Arena>> mapped_;  // by arena, as long as the agent's
-  std::map<uint64_t, SaveJob> saves_;                        // under way
+  std::map<uint64_t, UnderWay> saves_;
   uint64_t last_save_ = 0;
   bool is_greeted_ = false;
   bool is_leaving_ = false;

@@ -16,6 +16,10 @@ struct stat StatusOf(const std::filesystem::path& path) {
   return status;
 }
 
+tl::unexpected<Error> Cancelled(uint64_t step) {
+  return Fail(ErrorKind::kCancelled, fmt::format("step {}: waiting for room was cancelled", step));
+}
+
 }  // namespace
 
 Lane::Lane(Store store)
@@ -44,6 +48,8 @@ void Lane::Forget() {
 Result<std::optional<Lent>> Lane::Reserve(uint64_t bytes, uint64_t step, bool overwrite, bool wait,
                                           std::stop_token stop) {
   std::unique_lock lock(mutex_);
+  // Who was told that a save is over finds its memory free.
+  if (!changed_.wait(lock, stop, [this] { return telling_ == 0; })) return Cancelled(step);
   if (!overwrite && IsBeingSaved(step)) {
     return Fail(
         ErrorKind::kAlreadyExists,
@@ -59,10 +65,7 @@ Result<std::optional<Lent>> Lane::Reserve(uint64_t bytes, uint64_t step, bool ov
     }
     return !arena || *arena;
   };
-  if (wait && !changed_.wait(lock, stop, is_settled)) {
-    return Fail(ErrorKind::kCancelled,
-                fmt::format("step {}: waiting for room was cancelled", step));
-  }
+  if (wait && !changed_.wait(lock, stop, is_settled)) return Cancelled(step);
   if (!wait) is_settled();
   if (!arena) return tl::make_unexpected(std::move(arena).error());
   if (!*arena) return std::nullopt;
@@ -138,26 +141,27 @@ Result<void> Lane::Submit(uint64_t arena, Manifest manifest, SaveOptions options
   return {};
 }
 
-// Takes the lock.
+// Takes the lock. The memory is free only once the client knows: should the agent die before, the
+// client saves the state once more from there.
 void Lane::Finish(State& state, const Tell& tell, const Result<SaveReport>& report) {
-  const uint64_t step = state.options.step;
   {
     std::lock_guard lock(mutex_);
-    state.is_saving = false;
     state.is_durable = report.has_value();
     ++telling_;
-    Tidy();
   }
   const bool told = tell(report);
   std::lock_guard lock(mutex_);
   --telling_;
-  changed_.notify_all();
+  state.is_saving = false;
+  // One that lost the connection but lives saves the state once more, too.
+  if (!told) state.is_intact = false;
   if (!told && !report) {
     untold_.push_back(
         fmt::format("step {}, which an earlier process handed to the agent, could "
                     "not be saved: {}",
-                    step, report.error().message));
+                    state.options.step, report.error().message));
   }
+  Tidy();
 }
 
 // Gives the memory back that no state needs any more.
@@ -218,8 +222,8 @@ void Lane::WaitUntilIdle() {
 }
 
 bool Lane::IsIdle() const {
-  return telling_ == 0 && std::none_of(states_.begin(), states_.end(),
-                                       [](const State& state) { return state.is_saving; });
+  return std::none_of(states_.begin(), states_.end(),
+                      [](const State& state) { return state.is_saving; });
 }
 
 bool Lane::is_idle() const {

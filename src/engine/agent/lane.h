@@ -86,9 +86,9 @@ class Lane {
     Arena arena;
     Manifest manifest;
     SaveOptions options;
-    bool is_saving = true;
+    bool is_saving = true;  // until its client was told
     bool is_durable = false;
-    bool is_intact = true;
+    bool is_intact = true;  // no client may use the memory in the belief that it has it
     std::vector<uint64_t> leases;
   };
 
@@ -114,7 +114,7 @@ class Lane {
   bool is_forgotten_ = false;       // nothing is kept for a client to come
   uint64_t last_lease_ = 0;
   size_t clients_ = 0;
-  size_t telling_ = 0;  // saves that are over but nobody was told yet
+  size_t telling_ = 0;  // saves that are over, whose clients are being told
   std::vector<std::string> untold_;
 
   SaveQueue queue_;  // ends before the others go

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <filesystem>
 #include <thread>
 
@@ -89,6 +90,47 @@ TEST_F(LaneTest, TwoStatesFitWithoutASettingAndTakeTheSameMemoryInTurn) {
   EXPECT_EQ(HandOver(At(3)), first);
   ASSERT_TRUE(lane_.Settle({}));
   EXPECT_EQ(HandOver(At(4)), second);
+}
+
+// Should the agent die before it told, the client saves the state once more from its memory.
+TEST_F(LaneTest, MemoryIsNotLentBeforeItsClientKnowsThatTheSaveIsOver) {
+  std::atomic<bool> is_told = false;
+  std::jthread waiting;
+  const auto ask_for_memory = [&](const Result<SaveReport>&) {
+    waiting = std::jthread([&] {
+      EXPECT_TRUE(*Reserve(3, /*wait=*/true));
+      EXPECT_TRUE(is_told);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    is_told = true;
+    return true;
+  };
+  Gate gate;
+  HandOver(**Reserve(1), gate.At(1), state_, ask_for_memory);
+  HandOver(At(2));
+  Finish(gate);
+}
+
+TEST_F(LaneTest, WhoWasToldFindsTheMemoryFree) {
+  std::jthread asking;
+  const auto tell = [&](const Result<SaveReport>&) {
+    asking = std::jthread([&] { EXPECT_TRUE(*Reserve(3)); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return true;
+  };
+  Gate gate;
+  HandOver(**Reserve(1), gate.At(1), state_, tell);
+  HandOver(At(2));
+  Finish(gate);
+}
+
+// It may live, and save the state once more from there.
+TEST_F(LaneTest, MemoryOfAClientThatCannotBeToldIsNotUsedAgain) {
+  const auto lent = *Reserve(1);
+  HandOver(*lent, At(1), state_, [](const Result<SaveReport>&) { return false; });
+  HandOver(At(2));
+  ASSERT_TRUE(lane_.Settle({}));
+  EXPECT_THAT((*Reserve(3))->alive, Not(Contains(lent->id)));
 }
 
 TEST_F(LaneTest, MemoryMadeBeforehandIsWhatTheNextStateGets) {
