@@ -22,7 +22,8 @@ CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h'
 PYTHON_PACKAGE_SOURCES := $(shell find src include python cli cmake CMakeLists.txt pyproject.toml \
   -type f ! -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build test demo trace bench bench-rivals bench-stall bench-restore quality soak fuzz
+.PHONY: help build test demo trace bench bench-rivals bench-stall bench-restore bench-device quality
+.PHONY: soak fuzz
 .PHONY: format format-check install clean
 .PHONY: setup check-includes test-release test-asan test-tsan test-python
 
@@ -82,6 +83,9 @@ bench-stall: .venv/bitsnap.stamp  ## What saving costs a training run, against t
 
 bench-restore: .venv/bitsnap.stamp  ## How fast a state comes back, from disk and from memory
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/restore.py
+
+bench-device: .venv/bitsnap.stamp  ## What saving a state that lies on a GPU costs
+	@$(PYTHON) bench/device.py /dev/shm/bitsnap-bench
 
 quality: .venv/bitsnap.stamp  ## Do lossy profiles hurt? Train, restore, go on, compare
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/quality/quality.py --csv bench/results/quality.csv
