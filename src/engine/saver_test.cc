@@ -113,7 +113,7 @@ class FailingSaverTest : public SaverTest {
   SaveTicket Fail(uint64_t step) {
     Gate gate;
     auto ticket = saver_.Save(Views(state_), gate.At(step));
-    // The gate opens only now, so that the fault hits what is written, not the checks before.
+    gate.WaitUntilReached();  // so that the fault hits what is written, not the checks before
     fs_.Set(Fault{.at = 1, .kind = ErrorKind::kOutOfSpace, .lasting = true});
     gate.Open();
     while (saver_.pending() > 0) std::this_thread::yield();
@@ -162,10 +162,12 @@ TEST_F(FailingSaverTest, SavesBehindAFailedOneGoOn) {
   Gate gate;
   ASSERT_TRUE(saver_.Save(Views(state_), gate.At(1)));
   const auto second = saver_.Save(Views(state_), At(2));
+  gate.WaitUntilReached();
   fs_.Set(Fault{.at = 1, .kind = ErrorKind::kIo});
   gate.Open();
   EXPECT_TRUE(second->Wait());
   const auto waited = saver_.Wait();
+  ASSERT_FALSE(waited);
   EXPECT_THAT(waited.error().message, HasSubstr("step 1 "));
   ExpectStep(store_, 2, state_);
 }

@@ -31,16 +31,20 @@ class Gate {
   SaveOptions At(uint64_t step) {
     SaveOptions options{.step = step, .threads = 1};
     options.progress = [this](uint64_t, uint64_t) {
+      if (!reached_.try_wait()) reached_.count_down();
       opened_.wait();
       return true;
     };
     return options;
   }
+  // Until the save is under way, its checks and the choice of its base behind it.
+  void WaitUntilReached() { reached_.wait(); }
   void Open() {
     if (!opened_.try_wait()) opened_.count_down();
   }
 
  private:
+  std::latch reached_{1};
   std::latch opened_{1};
 };
 
