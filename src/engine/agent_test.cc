@@ -98,7 +98,7 @@ TEST_F(AgentTest, WhoAsksADyingAgentIsAnsweredByTheNextOne) {
     SCOPED_TRACE(what);
     ASSERT_TRUE(saver.Hold("a", Noise(100, 1)));
     const pid_t agent = AgentProcess();
-    Kill(agent, SIGSTOP);  // so that the question is on its way when it dies
+    Stop(agent);  // so that the question is on its way when it dies
     std::thread asking(question);
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     Kill(agent);

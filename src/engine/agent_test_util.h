@@ -48,6 +48,13 @@ inline void Kill(pid_t process, int signal = SIGKILL) {
   kill(process, signal);
 }
 
+// A stop is under way for as long as none of the process's threads has run to take it; the others
+// go on meanwhile.
+inline void Stop(pid_t process) {
+  Kill(process, SIGSTOP);
+  EXPECT_TRUE(Eventually([&] { return StatusOf(process).state == 'T'; }));
+}
+
 // A store whose agent, if there is one at the end, is killed. Sockets lie in a directory of the
 // test's own.
 class AgentTest : public SaverTest {
