@@ -78,7 +78,7 @@ bench-rivals: build-release .venv/rivals.stamp trace  ## All codecs and their ri
 	@$(PYTHON) bench/rivals/report.py
 
 bench-stall: .venv/bitsnap.stamp  ## What saving costs a training run, against torch.save and DCP
-	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/stall/run.py
+	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/stall/run.py --repeat 3
 	@$(PYTHON) bench/stall/stall_report.py
 
 bench-restore: .venv/bitsnap.stamp  ## How fast a state comes back, from disk and from memory
