@@ -3,19 +3,20 @@
 import csv
 import sys
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench/results/stall.csv"
 PAGE = ROOT / "docs/benchmarks.md"
 HEAD = [
-    "saving", "total s", "lost", "blocked, first s", "blocked s", "of memcpy", "lag s",
+    "saving", "total s", "lost", "lost, medians", "blocked, first s", "blocked s", "of memcpy", "lag s",
     "peak memory", "written",
 ]  # fmt: skip
 BEGIN, END = "<!-- stall -->", "<!-- end of stall -->"
 
 
 def read(path: Path) -> dict[str, dict]:
-    """Each way's quickest run, since others on the machine only ever add; or else the note."""
+    """Each way's quickest run, and the median of its totals; or else the note."""
     rows: dict[str, list[dict]] = {}
     with open(path, encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -28,7 +29,8 @@ def quickest(repeats: list[dict]) -> dict:
     if not ran:
         return {"note": repeats[0]["note"]}
     best = min(ran, key=lambda row: float(row["total_s"]))
-    return {key: float(value) for key, value in best.items() if key != "note"}
+    middle = median(float(row["total_s"]) for row in ran)
+    return {key: float(value) for key, value in best.items() if key != "note"} | {"median_s": middle}
 
 
 def table(ways: dict[str, dict]) -> str:
@@ -40,13 +42,14 @@ def table(ways: dict[str, dict]) -> str:
         if "note" in row:
             lines.append([way, row["note"], *[""] * (len(HEAD) - 2)])
             continue
-        lost = 100 * (row["total_s"] / nothing["total_s"] - 1)
+        lost, middle = (100 * (row[key] / nothing[key] - 1) for key in ("total_s", "median_s"))
         cells = [way, f"{row['total_s']:.1f}"]
         if row is not nothing:
-            cells += [f"{lost:.1f} %", f"{row['blocked_first_s']:.2f}", f"{row['blocked_s']:.2f}"]
+            cells += [f"{lost:.1f} %", f"{middle:.1f} %"]
+            cells += [f"{row['blocked_first_s']:.2f}", f"{row['blocked_s']:.2f}"]
             cells += [f"{row['blocked_s'] / memcpy:.1f}", f"{row['lag_s']:.1f}"]
         else:
-            cells += ["–"] * 5
+            cells += ["–"] * 6
         cells += [f"{row['peak_bytes'] / 1e9:.2f} GB", f"{row['written_bytes'] / 1e9:.2f} GB"]
         lines.append(cells)
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)

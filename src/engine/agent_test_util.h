@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
@@ -48,11 +49,13 @@ inline void Kill(pid_t process, int signal = SIGKILL) {
   kill(process, signal);
 }
 
-// A stop is under way for as long as none of the process's threads has run to take it; the others
-// go on meanwhile.
-inline void Stop(pid_t process) {
-  Kill(process, SIGSTOP);
-  EXPECT_TRUE(Eventually([&] { return StatusOf(process).state == 'T'; }));
+// Runs `body` in a child process, which ends with it.
+template <class Body>
+pid_t Fork(Body body) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  body();
+  _exit(0);
 }
 
 // A store whose agent, if there is one at the end, is killed. Sockets lie in a directory of the
