@@ -17,6 +17,9 @@ class Nothing:
         self.folder = folder
         self.lags: list[float] = []  # seconds from each save's call until it was on disk
 
+    def prepare(self, training) -> None:
+        """At the start of the run, its time counted."""
+
     def save(self, step: int, training, state: dict) -> None:
         pass
 
@@ -72,6 +75,9 @@ class BitSnap(Nothing):
 
         self.checkpointer = Checkpointer(folder, profile=profile, engine=engine)
         self.saves = []
+
+    def prepare(self, training):
+        self.checkpointer.prepare(model=training.model, optimizer=training.optimizer)
 
     def save(self, step, training, state):
         self.saves.append(

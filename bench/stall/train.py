@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> dict:
 
     blocked = []
     started = time.perf_counter()
+    saver.prepare(training)
     for step in range(1, options.steps + 1):
         training.train_step()
         if step % options.every == 0:

@@ -102,6 +102,11 @@ class Saver {
   Saver& operator=(Saver&&) noexcept;
   ~Saver();  // as Leave, dropping its error
 
+  // Brings in the memory for a copy of a state of `bytes` (each tensor's rounded up to 64), in the
+  // background: the first Save, which otherwise does it, then blocks no longer than the others.
+  // Does nothing where there is memory for copies already; what goes wrong is told by Save.
+  Result<void> Prepare(uint64_t bytes);
+
   // Returns as soon as the caller may change its tensors. What Store::Check finds is returned here,
   // what goes wrong later by the ticket. kInvalidArgument when the state is larger than max_memory;
   // kBusy as OnBusy says; kCancelled when `stop` ended the waiting for room.

@@ -187,6 +187,8 @@ class Saver:
         whole_up_to: int | None = None,
     ) -> SaveTicket:
         """Copy the tensors and queue them; they may be changed once this returns."""
+    def prepare(self, bytes: int) -> None:
+        """Bring in the memory for the first copy, of so many bytes, in the background."""
     def wait(self) -> None:
         """Wait until all saves are durable, or raise the first failure that nobody was told of."""
     def close(self) -> None:

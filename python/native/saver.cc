@@ -116,6 +116,10 @@ void BindSaver(nb::module_& module) {
            "agent"_a = nb::none(), "agent_linger"_a = 900, "rank"_a = 0, "world_size"_a = 1,
            "Start the background thread, or the agent.")
       .def(
+          "prepare",
+          [](Saver& self, uint64_t bytes) { Released([&] { return self.Prepare(bytes); }); },
+          "bytes"_a, "Bring in the memory for the first copy, in the background.")
+      .def(
           "wait",
           [](Saver& self) { RunStoppable([&](std::stop_token stop) { return self.Wait(stop); }); },
           "Wait until all saves are durable, or raise the first failure that nobody was told of.")

@@ -11,6 +11,8 @@ namespace {
 
 // An agent that dies while it is asked gets one successor.
 constexpr int kAttempts = 2;
+// It keeps the newest state, so that the next one needs other memory.
+constexpr size_t kArenas = 2;
 
 agent::Hello ToHello(const Store& store, const SaverOptions& options) {
   return {.store = store.directory().native(),
@@ -39,7 +41,7 @@ class AgentKeeper::Lent final : public Reservation {
                   done(std::move(report));
                 }};
     std::optional<SaveJob> refused = connection_->Submit(borrowed, std::move(job));
-    if (!refused) return keeper_.WarmSpare(connection_, borrowed.memory->bytes().size());
+    if (!refused) return;
     if (!connection_->is_lost()) {
       keeper_.Warn(fmt::format("the agent did not take step {}; it is saved in this process",
                                refused->options.step));
@@ -84,25 +86,6 @@ Result<void> AgentKeeper::Connect() {
   return {};
 }
 
-// The agent keeps the newest state, so that the next one will need other memory.
-void AgentKeeper::WarmSpare(std::shared_ptr<agent::Connection> connection, uint64_t bytes) {
-  if (connection->mapped() != 1) return;
-  std::lock_guard lock(mutex_);
-  warming_ = std::async(std::launch::async, [connection = std::move(connection), bytes] {
-    connection->WarmSpare(bytes);
-  });
-}
-
-// Memory that is being made is not missed by the one for whom it is.
-void AgentKeeper::WaitForSpare() {
-  std::shared_future<void> warming;
-  {
-    std::lock_guard lock(mutex_);
-    warming = warming_;
-  }
-  if (warming.valid()) warming.wait();
-}
-
 std::shared_ptr<agent::Connection> AgentKeeper::Agent() {
   std::lock_guard connecting(connecting_);
   {
@@ -133,7 +116,6 @@ auto AgentKeeper::Ask(const Question& question)
 Result<std::unique_ptr<Reservation>> AgentKeeper::Reserve(uint64_t bytes,
                                                           const SaveOptions& options, bool wait,
                                                           std::stop_token stop) {
-  WaitForSpare();
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto connection = Agent();
     if (!connection) break;
@@ -143,6 +125,17 @@ Result<std::unique_ptr<Reservation>> AgentKeeper::Reserve(uint64_t bytes,
     if (!connection->is_lost()) return tl::make_unexpected(std::move(borrowed).error());
   }
   return local_.Reserve(bytes, options, wait, std::move(stop));
+}
+
+bool AgentKeeper::is_prepared() {
+  std::lock_guard lock(mutex_);
+  return is_alone_ ? local_.is_prepared() : connection_->mapped() >= kArenas;
+}
+
+void AgentKeeper::Prepare(uint64_t bytes) {
+  const auto connection = Agent();
+  if (!connection) return local_.Prepare(bytes);
+  if (connection->mapped() < kArenas) connection->WarmSpare(bytes);
 }
 
 // On the thread of a connection whose agent is gone.
@@ -175,7 +168,6 @@ void AgentKeeper::Close(bool forget) {
     std::lock_guard lock(mutex_);
     connection = connection_;
   }
-  WaitForSpare();
   if (connection) connection->Leave(forget);
   local_.Close(forget);
 }

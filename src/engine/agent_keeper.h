@@ -1,7 +1,6 @@
 // Copies in the agent's memory, saved by the agent; by this process where there is none any more.
 #pragma once
 
-#include <future>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -22,6 +21,8 @@ class AgentKeeper final : public Keeper {
 
   Result<std::unique_ptr<Reservation>> Reserve(uint64_t bytes, const SaveOptions& options,
                                                bool wait, std::stop_token stop) override;
+  bool is_prepared() override;
+  void Prepare(uint64_t bytes) override;
   void Close(bool forget) override;
   Result<void> Settle(std::stop_token stop) override;
   Result<std::optional<Snapshot>> Newest() override;
@@ -41,8 +42,6 @@ class AgentKeeper final : public Keeper {
   template <class Question>
   auto Ask(const Question& question)
       -> decltype(question(std::declval<std::shared_ptr<agent::Connection>>()));
-  void WarmSpare(std::shared_ptr<agent::Connection> connection, uint64_t bytes);
-  void WaitForSpare();
   void TakeOver(std::vector<SaveJob> unfinished);
   void SaveHere(SaveJob job);
   void Warn(std::string warning);
@@ -58,7 +57,6 @@ class AgentKeeper final : public Keeper {
   std::shared_ptr<agent::Connection> connection_;
   bool is_alone_ = false;
   std::vector<std::string> warnings_;
-  std::shared_future<void> warming_;  // of WarmSpare; holds no lock
 
   LocalKeeper local_;
 };

@@ -12,6 +12,7 @@
 #include "engine/agent/listener.h"
 #include "engine/agent/wire.h"
 #include "engine/agent_test_util.h"
+#include "engine/manifest.h"
 
 namespace bitsnap {
 namespace {
@@ -25,6 +26,16 @@ using testing::SizeIs;
 
 std::vector<std::byte> ToVector(std::span<const std::byte> bytes) {
   return {bytes.begin(), bytes.end()};
+}
+
+// Pieces of an agent's memory that are mapped here.
+size_t SharedMappings() {
+  std::ifstream maps("/proc/self/maps");
+  size_t count = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("/memfd:bitsnap") != std::string::npos) ++count;
+  }
+  return count;
 }
 
 TEST_F(AgentTest, SavesWhatTheTensorsHeldAndGoesWithTheLastGoodbye) {
@@ -327,13 +338,24 @@ TEST_F(AgentTest, ChangingSizesLeaveNoMemoryBehind) {
   };
   EXPECT_LE(shared("/proc/" + std::to_string(AgentProcess())), 4);
   EXPECT_EQ(shared("/proc/self"), 0);  // mapped, not open
-  std::ifstream maps("/proc/self/maps");
-  size_t mapped = 0;
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find("/memfd:bitsnap") != std::string::npos) ++mapped;
-  }
-  EXPECT_LE(mapped, 4);
+  EXPECT_LE(SharedMappings(), 4);
   ASSERT_TRUE(saver.Close());
+}
+
+TEST_F(AgentTest, PreparedMemoryIsTheFirstSaves) {
+  const Contents state = SmallState();
+  const uint64_t bytes = Place(Views(state)).bytes;
+  Saver saver = Start();
+  ASSERT_TRUE(saver.Prepare(bytes));
+  EXPECT_TRUE(Eventually([] { return SharedMappings() == 1; }));
+  ASSERT_TRUE(saver.Save(Views(state), At(1)));
+  // The agent keeps the newest state: the next one's memory is made meanwhile.
+  EXPECT_TRUE(Eventually([] { return SharedMappings() == 2; }));
+  ASSERT_TRUE(saver.Save(Views(SmallState(2)), At(2)));
+  ASSERT_TRUE(saver.Save(Views(SmallState(3)), At(3)));
+  ASSERT_TRUE(saver.Wait());
+  EXPECT_EQ(SharedMappings(), 2);
+  ExpectStep(store_, 3, SmallState(3));
 }
 
 TEST_F(SaverTest, HoldsNothingWithoutAnAgent) {

@@ -7,25 +7,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <fstream>
-#include <functional>
 #include <string>
-#include <thread>
 
 #include "engine/agent/address.h"
 #include "engine/saver_test_util.h"
 
 namespace bitsnap::testing_util {
-
-// Whether `condition` comes true within ten seconds.
-inline bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 1000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return condition();
-}
 
 struct ProcessStatus {
   char state = 'Z';

@@ -28,6 +28,8 @@ class ArenaPool {
   void SetMaxBytes(uint64_t max_bytes) { max_bytes_ = max_bytes; }
   // An arena taken from here is not given back but gone.
   void Forget(const Arena& arena) { mapped_ -= arena.bytes().size(); }
+  // Whether no arena is there, lent or free.
+  bool is_empty() const { return mapped_ == 0; }
   const std::vector<Arena>& free() const { return free_; }
 
  private:

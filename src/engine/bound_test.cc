@@ -1,9 +1,11 @@
 // The bound on memory and what happens at it.
 #include <gmock/gmock.h>
 
+#include <limits>
 #include <thread>
 
 #include "base/test_memory.h"
+#include "engine/manifest.h"
 #include "engine/saver_test_util.h"
 
 namespace bitsnap {
@@ -144,6 +146,38 @@ TEST_F(SaverTest, MemoryStaysWithinTheBoundAndIsGivenBack) {
   EXPECT_GT(StatusBytes("VmRSS"), before + raw / 2);  // kept for the next save
   ASSERT_TRUE(saver.Close());
   EXPECT_LT(StatusBytes("VmRSS"), before + kShadow * coding);
+}
+
+TEST_F(SaverTest, PreparedMemoryIsTheFirstSaves) {
+  const Contents state = SmallState(1, 8 * kMiB);
+  const uint64_t bytes = Place(Views(state)).bytes, coding = 64 * kMiB;
+  Saver saver = Start();
+  const uint64_t before = StatusBytes("VmRSS");
+  ASSERT_TRUE(saver.Prepare(bytes));
+  EXPECT_TRUE(Eventually([&] { return StatusBytes("VmRSS") >= before + bytes * 9 / 10; }));
+  const uint64_t prepared = StatusBytes("VmRSS");
+  ASSERT_TRUE(saver.Save(Views(state), At(1)));
+  ASSERT_TRUE(saver.Wait());
+  EXPECT_LT(StatusBytes("VmRSS"), prepared + kShadow * coding);
+  ASSERT_TRUE(saver.Close());
+  EXPECT_FALSE(saver.Prepare(bytes));
+}
+
+TEST_F(SaverTest, ASaveWaitsForMemoryThatIsBeingPrepared) {
+  const Contents state = SmallState(1, 8 * kMiB);
+  const uint64_t bytes = Place(Views(state)).bytes;
+  Saver saver = Start({.max_memory = bytes + kMiB, .on_busy = OnBusy::kError});
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(saver.Prepare(bytes));
+  ASSERT_TRUE(saver.Save(Views(state), At(1)));  // a second piece would not fit
+  ASSERT_TRUE(saver.Close());
+}
+
+TEST_F(SaverTest, MemoryThatCannotBePreparedIsTheSavesError) {
+  Saver saver = Start({.max_memory = 2 * RawBytes(SmallState())});
+  ASSERT_TRUE(saver.Prepare(std::numeric_limits<uint64_t>::max()));
+  ASSERT_TRUE(saver.Save(Views(SmallState()), At(1)));
+  EXPECT_EQ(saver.Save(Views(SmallState(1, 8 * kMiB)), At(2)).error().kind,
+            ErrorKind::kInvalidArgument);
 }
 
 }  // namespace

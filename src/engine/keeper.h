@@ -39,6 +39,11 @@ class Keeper {
   virtual Result<std::unique_ptr<Reservation>> Reserve(uint64_t bytes, const SaveOptions& options,
                                                        bool wait, std::stop_token stop) = 0;
 
+  // Whether the memory is there that saves which do not overlap need.
+  virtual bool is_prepared() = 0;
+  // Makes a part of it, enough for a copy of `bytes`; what fails is left to Reserve.
+  virtual void Prepare(uint64_t bytes) = 0;
+
   // Finishes what is queued and gives the memory back. Nothing may be reserved afterwards. What the
   // agent keeps for a restart goes too when `forget` is set.
   virtual void Close(bool forget) = 0;

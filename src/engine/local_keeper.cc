@@ -52,6 +52,18 @@ Result<std::unique_ptr<Reservation>> LocalKeeper::Reserve(uint64_t bytes,
   return std::make_unique<Lent>(*this, **std::move(arena));
 }
 
+bool LocalKeeper::is_prepared() {
+  std::lock_guard lock(mutex_);
+  return !pool_.is_empty();
+}
+
+void LocalKeeper::Prepare(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  if (!pool_.is_empty()) return;
+  auto arena = pool_.Take(bytes);
+  if (arena && *arena) pool_.GiveBack(**std::move(arena));
+}
+
 void LocalKeeper::GiveBack(Arena arena) {
   std::lock_guard lock(mutex_);
   pool_.GiveBack(std::move(arena));

@@ -17,6 +17,8 @@ class LocalKeeper final : public Keeper {
 
   Result<std::unique_ptr<Reservation>> Reserve(uint64_t bytes, const SaveOptions& options,
                                                bool wait, std::stop_token stop) override;
+  bool is_prepared() override;
+  void Prepare(uint64_t bytes) override;
   void Close(bool forget) override;
 
   // Saves what lies in other memory, which job.done owns.

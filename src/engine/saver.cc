@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
+#include <mutex>
 
 #include <fmt/format.h>
 
@@ -32,7 +34,7 @@ Result<std::unique_ptr<Keeper>> StartKeeper(const Store& store, const SaverOptio
 
 }  // namespace
 
-// Ledger and keeper guard themselves; all else is constant.
+// Ledger and keeper guard themselves; all else but preparing_ is constant.
 class Saver::Impl {
  public:
   Impl(Store store, OnBusy on_busy, std::unique_ptr<Keeper> keeper)
@@ -46,6 +48,18 @@ class Saver::Impl {
                 fmt::format("{}: saving in the background does not survive fork(); start a new "
                             "Saver in the child",
                             store_.directory().string()));
+  }
+
+  // One at a time: what is being made is not made twice.
+  Result<void> Prepare(uint64_t bytes) {
+    std::lock_guard lock(preparing_mutex_);
+    const bool is_preparing = preparing_.valid() && preparing_.wait_for(std::chrono::seconds(0)) !=
+                                                        std::future_status::ready;
+    if (is_preparing || keeper_->is_prepared()) return {};
+    return WithoutExceptions([&]() -> Result<void> {
+      preparing_ = std::async(std::launch::async, [this, bytes] { keeper_->Prepare(bytes); });
+      return {};
+    });
   }
 
   Result<SaveTicket> Save(std::span<const TensorView> tensors, const SaveOptions& options,
@@ -64,7 +78,10 @@ class Saver::Impl {
 
   Result<void> Close(const std::stop_token& stop, bool forget) {
     BITSNAP_ASSIGN(const bool was_open, ledger_.Close(stop));
-    if (was_open) keeper_->Close(forget);
+    if (was_open) {
+      WaitUntilPrepared();
+      keeper_->Close(forget);
+    }
     return ledger_.TakeFailure();
   }
 
@@ -85,15 +102,28 @@ class Saver::Impl {
     auto ticket = std::make_shared<SaveTicket::State>(options.step);
     BITSNAP_TRY(store_.Check(tensors, options));
     Manifest manifest = Place(tensors);
+    WaitUntilPrepared();
     BITSNAP_ASSIGN(const auto memory, Reserve(*ticket, manifest.bytes, options, stop));
     if (memory) {
       BITSNAP_TRY(Copy(tensors, manifest, memory->bytes()));
+      const uint64_t bytes = memory->bytes().size();
       Submit(*memory, std::move(manifest), options, ticket);
+      static_cast<void>(Prepare(bytes));  // for the next one, which would do it itself
     } else {
       ticket->Skip();
     }
     ticket->staging.blocked_seconds = SecondsSince(ticket->start);
     return SaveTicket(ticket);
+  }
+
+  // Memory that is being made is not missed by the one for whom it is.
+  void WaitUntilPrepared() {
+    std::shared_future<void> preparing;
+    {
+      std::lock_guard lock(preparing_mutex_);
+      preparing = preparing_;
+    }
+    if (preparing.valid()) preparing.wait();
   }
 
   // Null: this save is to be skipped.
@@ -131,7 +161,10 @@ class Saver::Impl {
   const pid_t process_ = getpid();
 
   SaveLedger ledger_;
-  const std::unique_ptr<Keeper> keeper_;  // goes first: it writes to the ledger
+  const std::unique_ptr<Keeper> keeper_;  // goes before the ledger, to which it writes
+
+  std::mutex preparing_mutex_;          // taken before the keeper's
+  std::shared_future<void> preparing_;  // guarded by preparing_mutex_; goes first
 };
 
 Saver::Saver(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -157,6 +190,12 @@ Saver::~Saver() {
   } else {
     static_cast<void>(impl_->Close({}, /*forget=*/false));
   }
+}
+
+Result<void> Saver::Prepare(uint64_t bytes) {
+  BITSNAP_TRY(impl_->CheckProcess());
+  BITSNAP_TRY(impl_->keeper());
+  return impl_->Prepare(bytes);
 }
 
 Result<SaveTicket> Saver::Save(std::span<const TensorView> tensors, const SaveOptions& options,

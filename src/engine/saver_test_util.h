@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <functional>
 #include <latch>
+#include <thread>
 
 #include <bitsnap/saver.h>
 
@@ -11,6 +14,15 @@
 #include "store/store_test_util.h"
 
 namespace bitsnap::testing_util {
+
+// Whether `condition` comes true within ten seconds.
+inline bool Eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return condition();
+}
 
 class SaverTest : public testing::Test {
  protected:

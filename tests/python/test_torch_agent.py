@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch_training import make_model
+from waiting import eventually
 
 import bitsnap
 from bitsnap.torch import Checkpointer
@@ -40,13 +41,6 @@ def agents_of(runtime):
         if words[1:2] == [b"agent"] and f"XDG_RUNTIME_DIR={runtime}".encode() in environment:
             found.append(int(folder.name))
     return found
-
-
-def eventually(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
 
 
 def state(step, count=COUNT):

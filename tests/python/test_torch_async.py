@@ -10,6 +10,7 @@ import pytest
 import torch
 from test_cli_errors import mounted
 from torch_training import make_model, model_bits
+from waiting import eventually
 
 import bitsnap
 from bitsnap.torch import Checkpointer
@@ -79,6 +80,57 @@ def test_at_the_bound(tmp_path):
     with Checkpointer(tmp_path / "small", max_memory=1000) as ckpt:
         with pytest.raises(ValueError, match="more than max_memory"):
             ckpt.save(1, model=noise(0))
+
+
+def resident():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) * 1024
+
+
+def test_prepared_memory_is_there_before_the_first_save(tmp_path):
+    state = noise(1)
+    with Checkpointer(tmp_path) as ckpt:
+        before = resident()
+        ckpt.prepare(model=state)
+        assert eventually(lambda: resident() > before + 3.9 * COUNT)
+        ckpt.save(1, model=state)
+        with pytest.raises(TypeError, match="writes no pickles"):
+            ckpt.prepare(model=state, extra=object())
+    with pytest.raises(bitsnap.InvalidArgument, match="closed"):
+        ckpt.prepare(model=state)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_what_is_prepared_is_what_the_first_save_takes(tmp_path, monkeypatch, amsgrad):
+    """Before the first step, of tied weights, of a frozen one, and of what is in `extra`."""
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(333, 77), "b": torch.nn.Linear(333, 77)})
+    model["b"].weight = model["a"].weight
+    frozen = torch.nn.Parameter(torch.zeros(1000), requires_grad=False)
+    optimizer = torch.optim.AdamW([*model.parameters(), frozen], amsgrad=amsgrad)
+    state = {"model": model, "optimizer": optimizer, "extra": {"x": torch.ones(100), "y": [1]}}
+    with Checkpointer(tmp_path / "a") as ckpt:
+        prepared = []
+        monkeypatch.setattr(ckpt._engine, "prepare", prepared.append)
+        ckpt.prepare(**state)
+    (model["a"](torch.ones(333)) + model["b"](torch.ones(333))).sum().backward()
+    optimizer.step()
+    page = os.sysconf("SC_PAGESIZE")
+    pages = -(-prepared[0] // page)
+    with Checkpointer(tmp_path / "b", max_memory=pages * page) as ckpt:
+        ckpt.save(1, **state)
+    with Checkpointer(tmp_path / "c", max_memory=pages * page - 1) as ckpt:
+        with pytest.raises(ValueError, match="more than max_memory"):
+            ckpt.save(1, **state)
+
+
+@pytest.mark.parametrize("engine", ["thread", "sync", "agent"])
+def test_preparing_changes_nothing_else(tmp_path, engine):
+    model = make_model(1)
+    with Checkpointer(tmp_path, engine=engine) as ckpt:
+        ckpt.prepare(model=make_model(2))
+        ckpt.prepare(model=model)
+        ckpt.save(1, model=model)
+        assert ckpt.restore(model=make_model(3)) == 1
 
 
 def test_a_step_under_way_is_not_saved_twice(tmp_path):

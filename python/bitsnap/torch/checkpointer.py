@@ -18,7 +18,7 @@ from bitsnap.torch.optimizers import Optimizers, OptimizerState, adam_eps, optim
 from bitsnap.torch.places import Places, find_places, mark_partial
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.replicas import Replicator
-from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
+from bitsnap.torch.transfer import Incoming, Measured, Outgoing, compare_names
 
 
 class Checkpointer:
@@ -141,6 +141,23 @@ class Checkpointer:
         else:
             self._finish_replicas()
             self._engine.leave()
+
+    def prepare(
+        self, model: Model | None = None, optimizer: Optimizers | None = None, extra: Any = None
+    ) -> None:
+        """Gets memory for a copy of this state in the background, before the first save().
+
+        New memory costs several times the copy: without this, the first save() blocks that much
+        longer. Call it when all is made or restored, with what save() will be given; of Adam and
+        its relatives the state need not be there yet.
+        """
+        measured = Measured()
+        model_state = ModelState(model)
+        model_state.save(measured)
+        for state in optimizer_states(optimizer, model_state):
+            state.measure(measured)
+        measured.encode(extra, "extra")
+        self._engine.prepare(measured.bytes)
 
     def save(
         self,

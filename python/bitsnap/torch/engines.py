@@ -98,6 +98,8 @@ class Engine(Protocol):
     def fetch(self, key: str) -> Any: ...
     def drop(self, keys: list[str]) -> None: ...
 
+    # Brings in memory for the copy of a state, in the background.
+    def prepare(self, bytes: int) -> None: ...
     def save(self, tensors: list, step: int, **options: Any) -> PendingSave: ...
     def wait(self) -> None: ...
     # Waits for all saves, for good; leave() leaves what survives this process, close() drops it.
@@ -139,6 +141,9 @@ class SyncEngine(_Forgetful):
         self.last_durable_step: int | None = None
         self._store = store
 
+    def prepare(self, bytes: int) -> None:
+        pass
+
     def save(self, tensors: list, step: int, **options: Any) -> PendingSave:
         started = time.perf_counter()
         report = self._store.save(tensors, step, **options)
@@ -165,6 +170,9 @@ class ThreadEngine(_Forgetful):
     @property
     def last_durable_step(self) -> int | None:
         return self._saver.last_durable_step
+
+    def prepare(self, bytes: int) -> None:
+        self._saver.prepare(bytes)
 
     def save(self, tensors: list, step: int, **options: Any) -> PendingSave:
         return PendingSave(self._saver.save(tensors, step, **options))
@@ -196,6 +204,10 @@ class AgentEngine:
     @property
     def last_durable_step(self) -> int | None:
         return None if self._saver is None else self._saver.last_durable_step
+
+    def prepare(self, bytes: int) -> None:
+        with self._started() as saver:
+            saver.prepare(bytes)
 
     def save(self, tensors: list, step: int, **options: Any) -> PendingSave:
         with self._started() as saver:

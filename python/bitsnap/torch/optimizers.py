@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from bitsnap.torch.models import ModelState
 from bitsnap.torch.naming import ParameterNamer
-from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
+from bitsnap.torch.transfer import Incoming, Measured, Outgoing, compare_names
 from bitsnap.torch.values import encode, tensor_reference, tensor_references
 
 Optimizers = Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer]
@@ -68,10 +68,21 @@ class OptimizerState:
     def elements_by_eps(self) -> Counter[float]:
         """How many elements are updated with which eps, of groups like Adam's."""
         elements: Counter[float] = Counter()
-        for group in self._optimizer.param_groups:
-            if "eps" in group and "betas" in group:
-                elements[float(group["eps"])] += sum(p.numel() for p in group["params"])
+        for group in self._groups_like_adams():
+            elements[float(group["eps"])] += sum(p.numel() for p in group["params"])
         return elements
+
+    def measure(self, measured: Measured) -> None:
+        """What there is, and of Adam what the first step will add."""
+        self.save(measured)
+        for group in self._groups_like_adams():
+            for parameter in group["params"]:
+                if parameter.requires_grad and parameter not in self._optimizer.state:
+                    measured.expect(parameter, 3 if group.get("amsgrad") else 2)
+                    measured.expect(torch.zeros(()), 1)  # its number of steps
+
+    def _groups_like_adams(self) -> list[dict[str, Any]]:
+        return [g for g in self._optimizer.param_groups if "eps" in g and "betas" in g]
 
     def _name_parameters(self, namer: ParameterNamer) -> None:
         groups = [group["params"] for group in self._optimizer.param_groups]

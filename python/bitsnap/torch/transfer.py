@@ -34,13 +34,37 @@ class Outgoing:
             copies += 1
             unique = f"{name}~{copies}"
         self._names.add(unique)
-        dtype, shape = form_of(tensor)
-        data = bytes_of(tensor)
-        self.tensors.append(bitsnap.Tensor(unique, dtype, shape, data, role, group))
+        self._take(unique, tensor, role, group)
         return unique
 
     def encode(self, value: Any, path: str) -> Any:
         return values.encode(value, path, self.add)
+
+    def _take(self, name: str, tensor: torch.Tensor, role: str, group: str) -> None:
+        dtype, shape = form_of(tensor)
+        self.tensors.append(bitsnap.Tensor(name, dtype, shape, bytes_of(tensor), role, group))
+
+
+class Measured(Outgoing):
+    """Finds how much memory a copy takes; touches no data."""
+
+    # What Saver.prepare() wants each tensor rounded up to.
+    _ALIGNMENT = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+        self._seen: set[Any] = set()
+
+    def expect(self, tensor: torch.Tensor, copies: int) -> None:
+        """Counts so many tensors like this one, which are not there yet."""
+        size = tensor.numel() * tensor.element_size()
+        self.bytes += copies * -(-size // self._ALIGNMENT) * self._ALIGNMENT
+
+    def _take(self, name: str, tensor: torch.Tensor, role: str, group: str) -> None:
+        if identity(tensor) not in self._seen:
+            self._seen.add(identity(tensor))
+            self.expect(tensor, 1)
 
 
 class Incoming:
