@@ -15,7 +15,7 @@ PYTHON := .venv/bin/python
 # Debian's Python only where none on PATH will do; asked once, before there is a .venv.
 PACKAGES = g++ cmake ninja-build ccache libhwy-dev libzstd-dev libhtscodecs-dev libxxhash-dev \
   nlohmann-json3-dev libcli11-dev libfmt-dev libexpected-dev libgtest-dev libgmock-dev \
-  libbenchmark-dev librapidcheck-dev iproute2 $(if $(wildcard .venv/ready.stamp),,$(shell \
+  libbenchmark-dev librapidcheck-dev $(if $(wildcard .venv/ready.stamp),,$(shell \
     scripts/find-python.sh >/dev/null || echo python3-venv python3-dev))
 
 CXX_SOURCES = $(shell git ls-files --cached --others --exclude-standard -- '*.h' '*.cc')
@@ -60,6 +60,7 @@ test-tsan: setup  ## Tests with threads under the thread sanitizer
 	@for test in $(TSAN_TESTS); do build/tsan/$$test --gtest_brief=1; done
 
 test-python: build-release .venv/bitsnap.stamp
+	@scripts/setup-debian.sh iproute2  # some tests make a network
 	@$(PYTHON) -m pytest tests
 
 demo: .venv/bitsnap.stamp  ## Train, kill, resume and compare, with plots
