@@ -85,7 +85,7 @@ def main() -> int:
     parser.add_argument("way", choices=SAVERS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", choices=SIZES, default="full")
-    parser.add_argument("--steps", type=int, default=39)
+    parser.add_argument("--steps", type=int, default=79)
     parser.add_argument("--every", type=int, default=10)
     warnings.simplefilter("ignore")
     print(json.dumps(run(parser.parse_args())))
