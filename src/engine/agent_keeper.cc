@@ -132,8 +132,13 @@ bool AgentKeeper::is_prepared() {
   return is_alone_ ? local_.is_prepared() : connection_->mapped() >= kArenas;
 }
 
+// Starts no agent: where it died, the next save does.
 void AgentKeeper::Prepare(uint64_t bytes) {
-  const auto connection = Agent();
+  std::shared_ptr<agent::Connection> connection;
+  {
+    std::lock_guard lock(mutex_);
+    if (!is_alone_) connection = connection_;
+  }
   if (!connection) return local_.Prepare(bytes);
   if (connection->mapped() < kArenas) connection->WarmSpare(bytes);
 }

@@ -342,6 +342,19 @@ TEST_F(AgentTest, ChangingSizesLeaveNoMemoryBehind) {
   ASSERT_TRUE(saver.Close());
 }
 
+TEST_F(AgentTest, ASaveWaitsForMemoryThatIsBeingPrepared) {
+  const Contents state = SmallState(1, 4'000'000);  // its memory takes a while
+  const uint64_t bytes = Place(Views(state)).bytes;
+  SaverOptions options = Options();
+  options.max_memory = bytes * 3 / 2;  // no room for a second piece
+  options.on_busy = OnBusy::kError;
+  Saver saver = Start(options);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(saver.Prepare(bytes));
+  const auto saved = saver.Save(Views(state), At(1));
+  ASSERT_TRUE(saved) << saved.error().message;
+  ASSERT_TRUE(saver.Close());
+}
+
 TEST_F(AgentTest, PreparedMemoryIsTheFirstSaves) {
   const Contents state = SmallState();
   const uint64_t bytes = Place(Views(state)).bytes;

@@ -163,15 +163,6 @@ TEST_F(SaverTest, PreparedMemoryIsTheFirstSaves) {
   EXPECT_FALSE(saver.Prepare(bytes));
 }
 
-TEST_F(SaverTest, ASaveWaitsForMemoryThatIsBeingPrepared) {
-  const Contents state = SmallState(1, 8 * kMiB);
-  const uint64_t bytes = Place(Views(state)).bytes;
-  Saver saver = Start({.max_memory = bytes + kMiB, .on_busy = OnBusy::kError});
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(saver.Prepare(bytes));
-  ASSERT_TRUE(saver.Save(Views(state), At(1)));  // a second piece would not fit
-  ASSERT_TRUE(saver.Close());
-}
-
 TEST_F(SaverTest, MemoryThatCannotBePreparedIsTheSavesError) {
   Saver saver = Start({.max_memory = 2 * RawBytes(SmallState())});
   ASSERT_TRUE(saver.Prepare(std::numeric_limits<uint64_t>::max()));

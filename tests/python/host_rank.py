@@ -11,10 +11,9 @@ import sys
 import warnings
 from pathlib import Path
 
-import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import _set_pg_timeout
-from torch_training import make_model, model_bits, optimizer_bits, train
+from torch_training import Run
 from waiting import eventually
 
 from bitsnap.torch import Checkpointer
@@ -28,19 +27,8 @@ def tell(**what):
     print(json.dumps(what), flush=True)
 
 
-class Run:
-    """Differs from rank to rank."""
-
-    def __init__(self, seed):
-        self.model = make_model(seed)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
-
-    def state(self):
-        return {"model": self.model, "optimizer": self.optimizer}
-
-    def digest(self):
-        bits = model_bits(self.model), optimizer_bits(self.optimizer)
-        return hashlib.sha256(repr(bits).encode()).hexdigest()
+def digest(run):
+    return hashlib.sha256(repr(run.bits()).encode()).hexdigest()
 
 
 def holds_newest(checkpointer):
@@ -53,12 +41,10 @@ def train_and_save(checkpointer, rank):
     run = Run(rank)
     with checkpointer:
         for step in STEPS:
-            torch.manual_seed(step)
-            train(run.model, run.optimizer, 10)
-            checkpointer.save(step, **run.state())
+            checkpointer.save(step, **run.to(10, seed=step).state())
         checkpointer.wait()
         assert eventually(lambda: holds_newest(checkpointer))
-        tell(saved=STEPS[-1], digest=run.digest())
+        tell(saved=STEPS[-1], digest=digest(run))
         sys.stdin.readline()
         _set_pg_timeout(datetime.timedelta(seconds=5), dist.group.WORLD)
         checkpointer.save(30, **run.state())
@@ -88,7 +74,7 @@ def main():
     run = Run(99)
     with checkpointer:
         step = checkpointer.restore(**run.state())
-        tell(step=step, restored_from=checkpointer.restored_from, digest=run.digest())
+        tell(step=step, restored_from=checkpointer.restored_from, digest=digest(run))
         checkpointer.store.verify()
         dist.barrier()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from rank_processes import Killed, run_ranks
-from torch_training import make_model, model_bits, optimizer_bits, train
+from torch_training import Run
 
 import bitsnap
 from bitsnap import Store
@@ -70,25 +70,6 @@ def checkpointer(rank, machines, **options):
     machines.runtime(rank).mkdir(exist_ok=True)
     os.environ["XDG_RUNTIME_DIR"] = str(machines.runtime(rank))
     return Checkpointer(machines.store(rank), engine="agent", **options)
-
-
-class Run:
-    """A training run whose state differs from rank to rank, unless `same`."""
-
-    def __init__(self, seed):
-        self.model = make_model(seed)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
-
-    def to(self, step, seed):
-        torch.manual_seed(seed)
-        train(self.model, self.optimizer, step)
-        return self
-
-    def state(self):
-        return {"model": self.model, "optimizer": self.optimizer}
-
-    def bits(self):
-        return model_bits(self.model), optimizer_bits(self.optimizer)
 
 
 def expected(step, seed):

@@ -68,3 +68,22 @@ def nan_with_payload(payload):
     value = struct.unpack("<d", struct.pack("<Q", 0x7FF8000000000000 | payload))[0]
     assert math.isnan(value)
     return value
+
+
+class Run:
+    """A training run whose state tells its seed and how far it is."""
+
+    def __init__(self, seed):
+        self.model = make_model(seed)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
+
+    def to(self, step, seed):
+        torch.manual_seed(seed)
+        train(self.model, self.optimizer, step)
+        return self
+
+    def state(self):
+        return {"model": self.model, "optimizer": self.optimizer}
+
+    def bits(self):
+        return model_bits(self.model), optimizer_bits(self.optimizer)
