@@ -20,11 +20,18 @@ class PruneFaultTest : public FaultTest {
       store = *Store::Open("/s", &fs);
     }
 
-    void SaveStep(uint64_t step, std::optional<uint64_t> base = {}) {
+    void SaveStep(uint64_t step, std::optional<uint64_t> base = {}, RankFileId id = {0, 1}) {
       SaveOptions options{.step = step, .profile = Profile::kFast};
+      options.rank = id.rank;
+      options.world_size = id.world_size;
       options.base =
           base ? BaseChoice{BaseChoice::Kind::kStep, *base} : BaseChoice{BaseChoice::Kind::kNone};
       ASSERT_TRUE(Save(*store, State(step), options));
+    }
+
+    void Lose(std::filesystem::path file) {
+      ASSERT_TRUE(memory.Remove(file));
+      ASSERT_TRUE(memory.SyncDirectory(file.parent_path()));
     }
 
     MemoryFileSystem memory;
@@ -92,6 +99,22 @@ TEST_P(PruneFaultTest, WhatIsKeptAlwaysRestores) {
       });
 }
 
+TEST_P(PruneFaultTest, ADeltaThatNeedsItsBaseGoesBeforeIt) {
+  const auto prepare = [](Disk& disk) {
+    disk.SaveStep(2);
+    disk.SaveStep(3, 2);
+    disk.SaveStep(4);
+    disk.Lose("/s/step-00000003/rank-00000-of-00001.base-00000002.bsnap");
+  };
+  FailEverywhere(
+      prepare, [&](Store& store) { return store.Prune({.keep_last = 1}); },
+      [&](Disk& disk) {
+        ExpectKept(*disk.store, 4, false);
+        if (disk.store->OpenStep(2)) return;
+        EXPECT_EQ(disk.store->OpenStep(3).error().kind, ErrorKind::kNotFound);
+      });
+}
+
 TEST_P(PruneFaultTest, RepairingNeverTakesWhatIsWhole) {
   const RepairOptions options{.min_age = std::chrono::seconds(0)};
   const auto prepare = [](Disk& disk) {
@@ -132,6 +155,19 @@ TEST_P(PruneFaultTest, RepairingNeverTakesWhatIsWhole) {
         EXPECT_EQ(Tree(disk.memory, "/s"), tidy);
         ExpectKept(*disk.store, 2, false);
       });
+}
+
+TEST_P(PruneFaultTest, RepairingLeavesABaseInABrokenStep) {
+  const auto prepare = [](Disk& disk) {
+    for (const uint32_t rank : {0, 1}) disk.SaveStep(1, {}, {rank, 2});
+    disk.Lose("/s/step-00000001/rank-00001-of-00002.bsnap");
+    disk.SaveStep(2, 1, {0, 2});
+    disk.SaveStep(2, {}, {1, 2});
+    disk.Lose("/s/step-00000002/rank-00000-of-00002.base-00000001.bsnap");
+  };
+  FailEverywhere(
+      prepare, [&](Store& store) { return store.Repair({.min_age = std::chrono::seconds(0)}); },
+      [&](Disk& disk) { EXPECT_TRUE(disk.store->OpenStep(2)); });
 }
 
 INSTANTIATE_TEST_SUITE_P(Faults, PruneFaultTest,

@@ -61,12 +61,17 @@ class Planner {
     }
   }
 
-  // The first step among those that stay of which a file leans on `step`. With `needed` only files
-  // that have no link of their own to the base.
-  std::optional<uint64_t> Leaning(uint64_t base_step, bool needed) const {
+  // Why `base_step` must stay, and as it is: among the steps that stay one leans on it, or may do
+  // so and cannot be read. With `needed` a file that has a link of its own to the base does not
+  // count.
+  std::optional<std::string> WhyLeaned(uint64_t base_step, bool needed) const {
     for (const uint64_t step : stays_) {
-      for (const auto& [id, file] : surveys_.at(step).files) {
-        if (file && file->base_step == base_step && !(needed && file->base_is_beside)) return step;
+      const StepSurvey& survey = surveys_.at(step);
+      if (const Error* error = survey.Unreadable()) return MayLean(step, *error);
+      for (const auto& [id, file] : survey.files) {
+        if (!file || file->base_step != base_step || (needed && file->base_is_beside)) continue;
+        return fmt::format("step {} leans on it{}", step,
+                           needed ? " and has no hard link to it" : "");
       }
     }
     return std::nullopt;
@@ -96,20 +101,24 @@ class Planner {
     while (std::erase_if(going, [&](const RemovalPlan& removal) { return IsNeeded(removal.step); }))
       continue;
     // Not the ranges' version, which clang 14 cannot compile.
-    std::stable_partition(going.begin(), going.end(), [](const RemovalPlan& removal) {
-      return !removal.contents.base_links.empty();
-    });
+    std::stable_partition(going.begin(), going.end(),
+                          [&](const RemovalPlan& removal) { return IsDelta(removal.step); });
     for (const RemovalPlan& removal : going) BITSNAP_TRY(CountRemoval(removal));
     plan_.removals = std::move(going);
     return {};
   }
 
-  // Leaves the step alone if a file that stays has no link of its own to its base there.
+  bool IsDelta(uint64_t step) const {
+    const auto& files = surveys_.at(step).files;
+    return std::any_of(files.begin(), files.end(),
+                       [](const auto& entry) { return entry.second && entry.second->base_step; });
+  }
+
+  // Leaves the step alone if one that stays needs it.
   bool IsNeeded(uint64_t step) {
-    const std::optional<uint64_t> leaning = Leaning(step, /*needed=*/true);
-    if (!leaning) return false;
-    LeaveAlone(step, fmt::format("step {} leans on it and has no hard link to it", *leaning));
-    return true;
+    std::optional<std::string> why = WhyLeaned(step, /*needed=*/true);
+    if (why) LeaveAlone(step, std::move(*why));
+    return why.has_value();
   }
 
   Result<void> CountRemoval(const RemovalPlan& removal) {
@@ -152,8 +161,8 @@ class Planner {
       has_other_links |= names > 1;
     }
     if (thinning.files.empty()) return {};
-    if (const auto leaning = Leaning(step, /*needed=*/false)) {
-      LeaveAlone(step, fmt::format("keeps its optimizer state: step {} leans on it", *leaning));
+    if (const auto why = WhyLeaned(step, /*needed=*/false)) {
+      LeaveAlone(step, "keeps its optimizer state: " + *why);
     } else if (has_other_links) {
       LeaveAlone(step,
                  "keeps its optimizer state: a file of it has another hard link, so that "

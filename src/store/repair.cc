@@ -18,13 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Whether what fails with this error stays broken: a disk may answer later, a newer BitSnap read
-// it.
-bool IsForGood(ErrorKind kind) {
-  return kind == ErrorKind::kNotFound || kind == ErrorKind::kMissingBase ||
-         kind == ErrorKind::kCorrupt || kind == ErrorKind::kTruncated;
-}
-
 class Repairer {
  public:
   Repairer(const StoreLocation& store, const RepairOptions& options)
@@ -89,12 +82,12 @@ class Repairer {
       return fmt::format("holds {}, which is not BitSnap's; remove the folder by hand",
                          *contents.foreign);
     }
-    if (!IsForGood(survey.problem->kind)) return survey.problem->message;
+    if (const Error* error = survey.Unreadable()) return error->message;
     for (const auto& [id, file] : survey.files) {
-      if (!file && !IsForGood(file.error().kind)) return file.error().message;
       if (!file && IsMisnamed(step, id)) return file.error().message;
     }
     for (const auto& [other, leaning] : surveys_) {
+      if (const Error* error = leaning.Unreadable()) return MayLean(other, *error);
       if (leaning.problem) continue;
       for (const auto& [id, file] : leaning.files) {
         if (file && file->base_step == step && !file->base_is_beside) {

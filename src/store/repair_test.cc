@@ -194,13 +194,18 @@ TEST_F(PlantedLinkTest, AStepFolderThatIsALinkIsRefused) {
   ASSERT_EQ(passed_over.size(), 1u);
   EXPECT_EQ(passed_over[0].step, 2u);
 
-  // Nor is it a base, nor pruned, nor repaired.
+  // Nor is it a base, nor repaired; and what somebody keeps behind it may lean on any step.
   const auto saved = Save(store_, State(3), {.step = 3, .base = {BaseChoice::Kind::kStep, 2}});
   ASSERT_FALSE(saved);
   EXPECT_NE(saved.error().message.find("symbolic link"), std::string::npos);
   EXPECT_EQ(Save(store_, State(3), {.step = 3})->base_step, 1u);
-  EXPECT_EQ(store_.Prune({.keep_last = 1})->removed.size(), 1u);
+  const PruneReport pruned = *store_.Prune({.keep_last = 1});
+  EXPECT_TRUE(pruned.removed.empty());
+  ASSERT_EQ(pruned.left_alone.size(), 1u);
+  EXPECT_NE(pruned.left_alone[0].why.find("symbolic link"), std::string::npos);
   EXPECT_EQ(Paths(Repair().left), Names{"step-00000002"});
+  fs::remove(At("step-00000002"));
+  EXPECT_EQ(store_.Prune({.keep_last = 1})->removed.size(), 1u);
   ExpectStep(store_, 3, State(3));
   ExpectOutsideUnharmed();
 }

@@ -25,12 +25,6 @@ Result<void> CheckHeader(const SnapshotReader& file, uint64_t step, const RankFi
                   file.path().string(), header.rank, header.world_size, header.step));
 }
 
-// Whether a base that fails to open with this error is gone or replaced for good.
-bool IsLost(ErrorKind kind) {
-  return kind == ErrorKind::kNotFound || kind == ErrorKind::kMissingBase ||
-         kind == ErrorKind::kCorrupt || kind == ErrorKind::kTruncated;
-}
-
 Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader& delta,
                                 const RankFileId& id) {
   const BaseReference& reference = *delta.index().base;
@@ -40,8 +34,8 @@ Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader
   const fs::path own = store.StepFolder(reference.step) / RankFileName(id);
   Result<SnapshotReader> other = OpenBaseAt(store, own, reference);
   if (other) return other;
-  const Error& lasting = IsLost(base.error().kind) ? other.error() : base.error();
-  return Fail(IsLost(lasting.kind) ? ErrorKind::kMissingBase : lasting.kind,
+  const Error& lasting = IsForGood(base.error().kind) ? other.error() : base.error();
+  return Fail(IsForGood(lasting.kind) ? ErrorKind::kMissingBase : lasting.kind,
               fmt::format("{}: cannot be read without its base, step {}: {}; put the base back or "
                           "restore an older step",
                           delta.path().string(), reference.step, base.error().message));
@@ -102,6 +96,18 @@ void Judge(StepSurvey& survey, uint64_t step, bool is_partial) {
 }
 
 }  // namespace
+
+bool IsForGood(ErrorKind kind) {
+  return kind == ErrorKind::kNotFound || kind == ErrorKind::kMissingBase ||
+         kind == ErrorKind::kCorrupt || kind == ErrorKind::kTruncated;
+}
+
+const Error* StepSurvey::Unreadable() const {
+  for (const auto& [id, file] : files) {
+    if (!file && !IsForGood(file.error().kind)) return &file.error();
+  }
+  return problem && !IsForGood(problem->kind) ? &*problem : nullptr;
+}
 
 bool IsPartial(const StoreLocation& store) {
   return store.file_system->Type(store.directory / kPartialFileName) == FileType::kFile;
@@ -172,6 +178,10 @@ Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const R
     BITSNAP_ASSIGN(result.base, OpenBase(store, result.file, id));
   }
   return result;
+}
+
+std::string MayLean(uint64_t step, const Error& unreadable) {
+  return fmt::format("step {} may lean on it and cannot be read now: {}", step, unreadable.message);
 }
 
 StepSurvey SurveyStep(const StoreLocation& store, uint64_t step) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <bitsnap/result.h>
@@ -22,6 +23,10 @@ struct RankFile {
   SnapshotReader file;
   std::optional<SnapshotReader> base;
 };
+
+// Whether what fails with this error stays broken: a disk may answer later, a newer BitSnap read
+// it.
+bool IsForGood(ErrorKind kind);
 
 // Where a store is. Cheap to copy; the file system is not owned.
 struct StoreLocation {
@@ -67,7 +72,14 @@ struct StepSurvey {
   uint32_t world_size = 0;  // of the whole set, or of the one that `problem` is about
   std::map<RankFileId, Result<RankFileSummary>> files;
   std::optional<Error> problem;  // absent: the step is whole
+
+  // A file that cannot be read now but might be another day: nobody knows what it leans on. The
+  // reason; nullptr when there is none.
+  const Error* Unreadable() const;
 };
+
+// Why a step stays while another one is Unreadable.
+std::string MayLean(uint64_t step, const Error& unreadable);
 
 // Opens every rank file in a step's folder, one at a time. A step is whole when for one world size
 // every rank's file is there and sound, its base too, and all agree on the save they come from. In
