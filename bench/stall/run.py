@@ -11,35 +11,17 @@ import threading
 import time
 from pathlib import Path
 
+from processes import memory_of, processes_below
 from savers import SAVERS
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "bench/results/stall.csv"
 MEASURES = [
-    "parameters", "state_bytes", "saves", "trained_s", "total_s", "blocked_first_s", "blocked_s",
-    "lag_s", "memcpy_s", "memcpy_threads", "memcpy_threads_s", "peak_bytes", "written_bytes",
+    "parameters", "state_bytes", "saves", "trained_s", "total_s", "processor_s", "blocked_first_s",
+    "blocked_s", "lag_s", "memcpy_s", "memcpy_threads", "memcpy_threads_s", "peak_bytes", "written_bytes",
     "note",
 ]  # fmt: skip
 LONGEST = 300  # seconds that one way may take
-
-
-def processes_below(root: int) -> list[int]:
-    found = [root]
-    for process in found:
-        for children in Path(f"/proc/{process}/task").glob("*/children"):
-            found += map(int, children.read_text().split())
-    return found
-
-
-def memory_of(process: int) -> tuple[int, int]:
-    """Bytes of its own, and of memory that it may share."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0, 0
-    fields = dict(line.split(":", 1) for line in lines)
-    own, shared = (int(fields.get(f, "0").split()[0]) << 10 for f in ("RssAnon", "RssShmem"))
-    return own, shared
 
 
 class PeakMemory:

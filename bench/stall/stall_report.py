@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench/results/stall.csv"
 PAGE = ROOT / "docs/benchmarks.md"
 HEAD = [
-    "saving", "total s", "lost", "lost, medians", "blocked, first s", "blocked s", "of memcpy", "lag s",
-    "peak memory", "written",
+    "saving", "total s", "lost", "lost, medians", "processor s", "blocked, first s", "blocked s",
+    "of memcpy", "lag s", "peak memory", "written",
 ]  # fmt: skip
 BEGIN, END = "<!-- stall -->", "<!-- end of stall -->"
 
@@ -45,11 +45,11 @@ def table(ways: dict[str, dict]) -> str:
         lost, middle = (100 * (row[key] / nothing[key] - 1) for key in ("total_s", "median_s"))
         cells = [way, f"{row['total_s']:.1f}"]
         if row is not nothing:
-            cells += [f"{lost:.1f} %", f"{middle:.1f} %"]
+            cells += [f"{lost:.1f} %", f"{middle:.1f} %", f"{row['processor_s']:.1f}"]
             cells += [f"{row['blocked_first_s']:.2f}", f"{row['blocked_s']:.2f}"]
             cells += [f"{row['blocked_s'] / memcpy:.1f}", f"{row['lag_s']:.1f}"]
         else:
-            cells += ["–"] * 6
+            cells += ["–", "–", f"{row['processor_s']:.1f}", *["–"] * 4]
         cells += [f"{row['peak_bytes'] / 1e9:.2f} GB", f"{row['written_bytes'] / 1e9:.2f} GB"]
         lines.append(cells)
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
