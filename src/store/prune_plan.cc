@@ -67,7 +67,7 @@ class Planner {
   std::optional<std::string> WhyLeaned(uint64_t base_step, bool needed) const {
     for (const uint64_t step : stays_) {
       const StepSurvey& survey = surveys_.at(step);
-      if (const Error* error = survey.Unreadable()) return MayLean(step, *error);
+      if (const Error* error = survey.Unreadable()) return WhyMayBeNeeded(step, *error);
       for (const auto& [id, file] : survey.files) {
         if (!file || file->base_step != base_step || (needed && file->base_is_beside)) continue;
         return fmt::format("step {} leans on it{}", step,

@@ -87,7 +87,7 @@ class Repairer {
       if (!file && IsMisnamed(step, id)) return file.error().message;
     }
     for (const auto& [other, leaning] : surveys_) {
-      if (const Error* error = leaning.Unreadable()) return MayLean(other, *error);
+      if (const Error* error = leaning.Unreadable()) return WhyMayBeNeeded(other, *error);
       if (leaning.problem) continue;
       for (const auto& [id, file] : leaning.files) {
         if (file && file->base_step == step && !file->base_is_beside) {

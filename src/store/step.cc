@@ -180,7 +180,7 @@ Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const R
   return result;
 }
 
-std::string MayLean(uint64_t step, const Error& unreadable) {
+std::string WhyMayBeNeeded(uint64_t step, const Error& unreadable) {
   return fmt::format("step {} may lean on it and cannot be read now: {}", step, unreadable.message);
 }
 

@@ -79,7 +79,7 @@ struct StepSurvey {
 };
 
 // Why a step stays while another one is Unreadable.
-std::string MayLean(uint64_t step, const Error& unreadable);
+std::string WhyMayBeNeeded(uint64_t step, const Error& unreadable);
 
 // Opens every rank file in a step's folder, one at a time. A step is whole when for one world size
 // every rank's file is there and sound, its base too, and all agree on the save they come from. In
