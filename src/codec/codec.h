@@ -32,6 +32,7 @@ enum class CodecId : uint8_t {
   kDelta = 4,
   kAdam = 5,
   kResidual = 6,
+  kAdamDelta = 7,
 };
 
 // Raw bytes of all blocks of a tensor but its last. Small enough that a block, its base and its
@@ -56,11 +57,23 @@ struct PeerBlock {
   Bytes bytes;
 };
 
+// The base's block as it lies in its snapshot. It stands alone.
+struct CodedBlock {
+  CodecId codec;
+  Bytes params;
+  Bytes payload;
+  size_t raw_bytes;  // at least those of the block that leans on it, whose first elements it holds
+};
+
+// In which form a codec takes the base's block.
+enum class BaseForm : uint8_t { kNone, kDecoded, kCoded };
+
 // What is known to both encoder and decoder of a block besides its payload.
 struct BlockContext {
   DType dtype;
   size_t raw_bytes;                // 1 to kBlockBytes, a multiple of parts() * WordBytes(dtype)
   std::optional<Bytes> base = {};  // the same range of the base's tensor, raw_bytes long
+  std::optional<CodedBlock> coded_base = {};  // the same, of BaseForm::kCoded
   std::optional<PeerBlock> peer = {};
   Bytes params = {};        // what Prepare gave for the tensor; from a file when decoding
   uint64_t first_word = 0;  // where the block begins, in words of the tensor (of each part)
@@ -82,6 +95,7 @@ struct TensorContext {
   Bytes second = {};  // all of the pair's other tensor, as long as `first`
   uint64_t row_words = 0;
   Accepted accepted = {};
+  Bytes base_params = {};  // of the base's tensor, for a codec of BaseForm::kCoded
 };
 
 struct Prepared {
@@ -103,11 +117,11 @@ class Codec {
   virtual std::string_view name() const = 0;
   // Whether a decoder gives back every bit of a tensor with these parameters.
   virtual bool IsLossless(Bytes /*params*/) const { return true; }
-  // Whether a decoder needs the base's block. Such a codec codes a block that equals its base, and
-  // only such a block, in zero bytes.
+  // Whether a decoder needs the base's block. Such a codec codes a block that equals its decoded
+  // base, and only such a block, in zero bytes.
   virtual bool needs_base() const { return false; }
-  // Whether a base, where there is one, changes the coded bytes.
-  virtual bool uses_base() const { return needs_base(); }
+  // The form in which a base, where there is one, changes the coded bytes.
+  virtual BaseForm base_form() const { return needs_base() ? BaseForm::kDecoded : BaseForm::kNone; }
   // Whether it needs the block of a peer, whose dtype it must support as such.
   virtual bool needs_peer() const { return false; }
   virtual bool SupportsPeer(DType) const { return false; }
@@ -127,9 +141,9 @@ class Codec {
   // be below `limit` or the block does not suit the codec. What is left in `out` beyond the coded
   // size is unspecified. The bytes depend on nothing but `context` and `raw`: not on the CPU, the
   // scratch or earlier calls.
-  // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base if needs_base(), a
-  // peer if needs_peer(), params of Prepare, and out.size() >= EncodeBound(raw.size()). No
-  // alignment is assumed.
+  // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base in
+  // base_form() if needs_base(), a peer if needs_peer(), params of Prepare, and out.size() >=
+  // EncodeBound(raw.size()). No alignment is assumed.
   virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                        MutableBytes out, Scratch& scratch) const = 0;
 
@@ -152,8 +166,8 @@ class Codec {
 
   // Decodes a payload of any origin into `out`. Fails with kCorrupt when it breaks the codec's
   // spec; never reads or writes outside the spans, never allocates by a length from the payload.
-  // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base if needs_base(), a
-  // peer if needs_peer(). The params may be anything.
+  // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base in base_form() if
+  // needs_base(), a peer if needs_peer(). The params may be anything.
   virtual Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
                               Scratch& scratch) const = 0;
 };

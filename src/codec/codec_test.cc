@@ -145,9 +145,13 @@ TEST_P(CodecTest, BytesDependOnTheBlockAlone) {
     Soil(scratch_);
     BlockContext context = block.context();
     std::ranges::copy(block.raw, raw.Reset(block.raw.size()).begin());
-    if (block.base) {
+    if (context.base) {
       std::ranges::copy(*block.base, base.Reset(block.raw.size()).begin());
       context.base = base.bytes();
+    }
+    if (context.coded_base) {
+      std::ranges::copy(block.base_payload, base.Reset(block.base_payload.size()).begin());
+      context.coded_base->payload = base.bytes();
     }
     if (context.peer) {
       std::ranges::copy(block.peer, peer.Reset(block.peer.size()).begin());

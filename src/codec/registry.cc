@@ -15,7 +15,7 @@ std::span<const Codec* const> AllCodecs() {
   // One line a codec, in order of their ids.
   static const std::array codecs = {
       &RawCodec(),   &PlanesCodec(), &BitmaskCodec(),  &ClusterCodec(),
-      &DeltaCodec(), &AdamCodec(),   &ResidualCodec(),
+      &DeltaCodec(), &AdamCodec(),   &ResidualCodec(), &AdamDeltaCodec(),
   };
   return codecs;
 }

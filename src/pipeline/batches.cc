@@ -64,6 +64,14 @@ Result<Bytes> BaseOf(std::span<const EncodeTask> tasks, const EncodeTask& task,
   return out;
 }
 
+// Requires: the base has the pair of these tasks as one, too.
+Result<CodedBlock> CodedBaseOf(std::span<const EncodeTask> tasks, const EncodeTask& task,
+                               const BlockRange& block, const SnapshotSource& base,
+                               Workspace& workspace) {
+  const auto place = LocatePair(base, *task.base_tensor, *tasks[*task.second].base_tensor);
+  return ReadCodedBlock(*place, block.block, workspace.base);
+}
+
 PeerBlock PeerOf(const TensorView& peer, const TensorInfo& info, const BlockRange& block) {
   const size_t word = WordBytes(info.dtype), peer_word = WordBytes(peer.info.dtype);
   return {peer.info.dtype,
@@ -81,7 +89,11 @@ Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRa
   context.first_word = block.begin / WordBytes(info.dtype);
   context.row_words = RowWords(info);
   if (task.base_tensor && base.file != nullptr) {
-    BITSNAP_ASSIGN(context.base, BaseOf(tasks, task, block, base, workspace));
+    if (BaseFormOf(task.plan) == BaseForm::kCoded) {
+      BITSNAP_ASSIGN(context.coded_base, CodedBaseOf(tasks, task, block, base, workspace));
+    } else {
+      BITSNAP_ASSIGN(context.base, BaseOf(tasks, task, block, base, workspace));
+    }
   }
   if (task.peer) context.peer = PeerOf(*tasks[*task.peer].tensor, info, block);
   return BlockData{context, RawOf(tasks, task, block, workspace)};

@@ -32,8 +32,8 @@ struct BlockData {
   Bytes raw;
 };
 
-// Gathers it for a block of tasks[block.tensor], fetching the base's bytes where the task has a
-// base, unless base.file is null.
+// Gathers it for a block of tasks[block.tensor], fetching the base's block in the form that
+// its plan takes where the task has a base, unless base.file is null.
 Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRange& block,
                                 const SnapshotSource& base, Workspace& workspace);
 

@@ -11,8 +11,13 @@ struct Choice {
   size_t bytes = 0;
 };
 
+bool HasBaseFor(const Codec& codec, const BlockContext& context) {
+  if (codec.base_form() == BaseForm::kCoded) return context.coded_base.has_value();
+  return context.base.has_value();
+}
+
 bool Applies(const Codec& codec, const BlockContext& context) {
-  return codec.Supports(context.dtype) && (!codec.needs_base() || context.base) &&
+  return codec.Supports(context.dtype) && (!codec.needs_base() || HasBaseFor(codec, context)) &&
          (!codec.needs_peer() || (context.peer && codec.SupportsPeer(context.peer->dtype)));
 }
 
@@ -65,11 +70,33 @@ Choice EncodeSmallest(const TensorPlan& plan, const BlockContext& context, Bytes
   return trial.best();
 }
 
-// The codec that may lose something, which is alone in its plan; null where there is none.
-const Codec* LossyOf(const TensorPlan& plan, const BlockContext& context) {
-  if (plan.codecs.size() != 1) return nullptr;
-  const Codec& codec = GetCodec(plan.codecs.front());
-  return codec.IsLossless(context.params) || !Applies(codec, context) ? nullptr : &codec;
+// Whether its codec, which is alone then, may lose something.
+bool MayLose(const TensorPlan& plan, const BlockContext& context) {
+  return plan.codecs.size() == 1 && !GetCodec(plan.codecs.front()).IsLossless(context.params);
+}
+
+struct LossyChoice : Choice {
+  ErrorSums error;
+};
+
+// By the first of the plan's codecs that suits the block, or raw. Leaves what comes back in
+// `decoded`.
+LossyChoice EncodeLossy(const TensorPlan& plan, const BlockContext& context, Bytes raw,
+                        MutableBytes out, MutableBytes decoded, Scratch& scratch) {
+  for (const auto* codecs : {&plan.codecs, &plan.others}) {
+    for (CodecId id : *codecs) {
+      const Codec& codec = GetCodec(id);
+      if (!Applies(codec, context)) continue;
+      const auto coded = codec.EncodeLossy(context, raw, raw.size(), out, decoded, scratch);
+      if (!coded) continue;
+      LossyChoice choice{{&codec, coded->bytes}, {}};
+      if (codec.parts() == 1) choice.error = MeasureError(raw, decoded);
+      choice.error.update = coded->update;
+      return choice;
+    }
+  }
+  std::memcpy(decoded.data(), raw.data(), raw.size());
+  return {{.bytes = raw.size()}, {}};
 }
 
 }  // namespace
@@ -83,17 +110,14 @@ size_t PayloadBound(size_t raw_bytes) {
 EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, Bytes raw,
                          MutableBytes out, Workspace& workspace) {
   EncodedBlock block;
-  Choice choice{.bytes = raw.size()};
+  Choice choice;
   Bytes decoded = raw;
-  if (const Codec* lossy = LossyOf(plan, context)) {
+  if (MayLose(plan, context)) {
     const MutableBytes room = Room(workspace.decoded, raw.size());
-    const auto coded = lossy->EncodeLossy(context, raw, raw.size(), out, room, workspace.scratch);
-    if (coded) {
-      choice = {lossy, coded->bytes};
-      decoded = room;
-      if (lossy->parts() == 1) block.error = MeasureError(raw, decoded);
-      block.error.update = coded->update;
-    }
+    const auto lossy = EncodeLossy(plan, context, raw, out, room, workspace.scratch);
+    choice = lossy;
+    block.error = lossy.error;
+    decoded = room;
   } else {
     choice = EncodeSmallest(plan, context, raw, out, workspace);
   }

@@ -125,7 +125,7 @@ class Encoder {
     bool leans_on_base = false, leans_on_peer = false, lossy = false, same = !record.blocks.empty();
     for (const BlockRecord& block : record.blocks) {
       const Codec& codec = *FindCodec(block.codec);
-      leans_on_base |= codec.uses_base();
+      leans_on_base |= codec.base_form() != BaseForm::kNone;
       leans_on_peer |= codec.needs_peer();
       lossy |= !codec.IsLossless(record.params);
       same &= codec.needs_base() && block.coded_bytes == 0;

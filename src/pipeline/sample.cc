@@ -35,9 +35,11 @@ std::vector<Variant> VariantsOf(const EncodeTask& task, bool with_base) {
   std::vector<Variant> variants;
   for (CodecId id : task.plan.codecs) {
     const Codec& codec = GetCodec(id);
-    if (codec.uses_base() && with_base) variants.push_back({&codec, true});
+    if (codec.base_form() != BaseForm::kNone && with_base) variants.push_back({&codec, true});
     if (!codec.needs_base()) variants.push_back({&codec, false});
   }
+  // What remains where the base's blocks are of no use.
+  for (CodecId id : task.plan.others) variants.push_back({&GetCodec(id), false});
   return variants;
 }
 
@@ -151,6 +153,7 @@ class Sampler {
         ReadBlockData(tasks_, piece, leans ? base_ : SnapshotSource{}, worker.workspace));
     BlockData without_base = with_base;
     without_base.context.base.reset();
+    without_base.context.coded_base.reset();
     for (const Variant& variant : VariantsOf(tasks_[piece.tensor], leans)) {
       const BlockData& data = variant.with_base ? with_base : without_base;
       sizes.push_back(

@@ -77,8 +77,11 @@ class ContextReader {
     if (codec.needs_base() && !record_.base_tensor) {
       return CorruptTensor(*source_.file, record_, "a block leans on a base that it does not name");
     }
-    if (codec.uses_base() && record_.base_tensor) {
+    if (codec.base_form() == BaseForm::kDecoded && record_.base_tensor) {
       BITSNAP_ASSIGN(context.base, ReadBase());
+    }
+    if (codec.base_form() == BaseForm::kCoded) {
+      BITSNAP_ASSIGN(context.coded_base, ReadCodedBase());
     }
     if (codec.needs_peer()) {
       BITSNAP_ASSIGN(context.peer, ReadPeer(codec));
@@ -94,13 +97,28 @@ class ContextReader {
     const size_t part_bytes = raw_bytes_ / parts();
     BITSNAP_TRY(ReadBaseOf(record_, base.first(part_bytes)));
     if (record_.second) {
-      const TensorRecord& second = source_.file->index().tensors[*record_.second];
-      if (!second.base_tensor) {
-        return CorruptTensor(*source_.file, second, "its pair leans on a base, and it names none");
-      }
-      BITSNAP_TRY(ReadBaseOf(second, base.subspan(part_bytes)));
+      BITSNAP_ASSIGN(const TensorRecord* second, SecondOnBase());
+      BITSNAP_TRY(ReadBaseOf(*second, base.subspan(part_bytes)));
     }
     return base;
+  }
+
+  Result<CodedBlock> ReadCodedBase() {
+    BITSNAP_ASSIGN(const TensorRecord* second, SecondOnBase());
+    const auto place =
+        LocatePair({source_.base, nullptr}, *record_.base_tensor, *second->base_tensor);
+    if (!place) {
+      return CorruptTensor(*source_.file, record_, "it leans on a pair, and its base has none");
+    }
+    return ReadCodedBlock(*place, offset_ / place->bytes_per_block(),
+                          workspace_.levels[level_].base);
+  }
+
+  // Requires: it is a pair.
+  Result<const TensorRecord*> SecondOnBase() const {
+    const TensorRecord& second = source_.file->index().tensors[*record_.second];
+    if (second.base_tensor) return &second;
+    return CorruptTensor(*source_.file, second, "its pair leans on a base, and it names none");
   }
 
   Result<void> ReadBaseOf(const TensorRecord& record, MutableBytes out) {
@@ -203,6 +221,23 @@ Place Locate(const SnapshotSource& source, size_t tensor) {
       break;
   }
   return Locate({source.base, nullptr}, *tensors[tensor].base_tensor);
+}
+
+std::optional<Place> LocatePair(const SnapshotSource& source, size_t first, size_t second) {
+  const Place place = Locate(source, first), other = Locate(source, second);
+  const bool are_pair = place.parts == 2 && place.part == 0 && other.part == 1 &&
+                        place.source.file == other.source.file && place.tensor == other.tensor;
+  return are_pair ? std::optional(place) : std::nullopt;
+}
+
+Result<CodedBlock> ReadCodedBlock(const Place& place, size_t block, std::vector<std::byte>& room) {
+  const SnapshotReader& file = *place.source.file;
+  const TensorRecord& record = file.index().tensors[place.tensor];
+  const BlockRecord& coded = record.blocks[block];
+  const MutableBytes payload = Room(room, coded.coded_bytes);
+  BITSNAP_TRY(file.ReadBlock(place.tensor, block, payload));
+  return CodedBlock{static_cast<CodecId>(coded.codec), record.params, payload,
+                    file.RawBlockBytes(place.tensor, block)};
 }
 
 std::string CodecNames(const SnapshotReader& file, const TensorRecord& tensor) {

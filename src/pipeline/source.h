@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include <bitsnap/result.h>
@@ -69,6 +70,12 @@ struct Place {
 };
 
 Place Locate(const SnapshotSource& source, size_t tensor);
+
+// Where both are as the two parts of one pair, in this order; nullopt where they are not.
+std::optional<Place> LocatePair(const SnapshotSource& source, size_t first, size_t second);
+
+// A block of that place as it lies in its file, its payload in `room`.
+Result<CodedBlock> ReadCodedBlock(const Place& place, size_t block, std::vector<std::byte>& room);
 
 // The codecs of a tensor's blocks, most used first, e.g. "planes+raw", or where else it is.
 std::string CodecNames(const SnapshotReader& file, const TensorRecord& tensor);

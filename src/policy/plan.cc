@@ -57,25 +57,36 @@ constexpr uint64_t kBaseGain = 20;
 // block besides: it must be smaller than they are by this part.
 constexpr uint64_t kDeltaGain = 8;
 
+// Moments that lean on a base's take half as long again: what a restore without the base is worth.
+constexpr uint64_t kAdamDeltaGain = 64;
+
+// The part by which a codec must be smaller than those that are quicker; 0: it is one of these.
+uint64_t GainToAsk(CodecId codec) {
+  if (codec == CodecId::kDelta) return kDeltaGain;
+  return codec == CodecId::kAdamDelta ? kAdamDeltaGain : 0;
+}
+
 // The smallest of those that may be used.
 const CodecSample* BestOf(const TensorSample& sample, bool with_base) {
-  const CodecSample *best = nullptr, *delta = nullptr;
+  const CodecSample *best = nullptr, *slow = nullptr;
   for (const CodecSample& codec : sample.codecs) {
     if (codec.with_base && !with_base) continue;
-    if (codec.codec == CodecId::kDelta) {
-      delta = &codec;
+    if (GainToAsk(codec.codec) > 0) {
+      slow = &codec;
     } else if (best == nullptr || codec.coded_bytes < best->coded_bytes) {
       best = &codec;
     }
   }
-  if (delta == nullptr) return best;
+  if (slow == nullptr) return best;
   const uint64_t other = best != nullptr ? best->coded_bytes : sample.sampled_bytes;
-  return delta->coded_bytes <= other - CeilDiv(other, kDeltaGain) ? delta : best;
+  return slow->coded_bytes <= other - CeilDiv(other, GainToAsk(slow->codec)) ? slow : best;
 }
 
 bool MayBeUsed(const CodecSample& codec, const CodecSample& best, bool with_base) {
   if (codec.with_base && !with_base) return false;
-  return codec.codec != CodecId::kDelta || best.codec == CodecId::kDelta;
+  // One that may lose something is alone.
+  if (best.codec == CodecId::kAdamDelta) return codec.codec == best.codec;
+  return GainToAsk(codec.codec) == 0 || codec.codec == best.codec;
 }
 
 // "delta 3.6x, bitmask 1.1x, planes 1.5x", in order of the plan.
@@ -108,10 +119,19 @@ Accepted AcceptedBy(Profile profile) {
   return {};
 }
 
-bool UsesBase(const TensorPlan& plan) {
-  return std::any_of(plan.codecs.begin(), plan.codecs.end(),
-                     [](CodecId id) { return GetCodec(id).uses_base(); });
+bool Has(std::span<const CodecId> codecs, CodecId id) {
+  return std::find(codecs.begin(), codecs.end(), id) != codecs.end();
 }
+
+BaseForm BaseFormOf(const TensorPlan& plan) {
+  for (CodecId id : plan.codecs) {
+    const BaseForm form = GetCodec(id).base_form();
+    if (form != BaseForm::kNone) return form;
+  }
+  return BaseForm::kNone;
+}
+
+bool LeansOnBase(const TensorPlan& plan) { return BaseFormOf(plan) != BaseForm::kNone; }
 
 TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings) {
   switch (profile) {
@@ -130,12 +150,17 @@ TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& l
   return PlanBounded(info, leanings);
 }
 
-std::optional<TensorPlan> PlanMoments(Profile profile) {
+std::optional<TensorPlan> PlanMoments(Profile profile, bool on_indices) {
   const double error = AcceptedBy(profile).update_error;
   if (error == 0) return std::nullopt;
-  return TensorPlan{
+  TensorPlan plan{
       {CodecId::kAdam},
       fmt::format("Adam's moments together, update error at most {:.2f} %", 100 * error)};
+  if (on_indices) {
+    plan.codecs = {CodecId::kAdamDelta};
+    plan.others = {CodecId::kAdam};
+  }
+  return plan;
 }
 
 uint64_t EstimateBytes(const TensorSample& sample, bool with_base) {
@@ -155,12 +180,13 @@ TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base) {
   std::vector<CodecId> codecs;
   for (const CodecSample& codec : sample.codecs) {
     if (!MayBeUsed(codec, *best, with_base)) continue;
-    const bool is_new = std::find(codecs.begin(), codecs.end(), codec.codec) == codecs.end();
+    const bool is_new = !Has(codecs, codec.codec);
     if (is_new && codec.coded_bytes <= near) codecs.push_back(codec.codec);
   }
+  plan.codecs.insert(plan.codecs.end(), plan.others.begin(), plan.others.end());
   plan.others.clear();
   for (CodecId id : plan.codecs) {
-    if (std::find(codecs.begin(), codecs.end(), id) == codecs.end()) plan.others.push_back(id);
+    if (!Has(codecs, id)) plan.others.push_back(id);
   }
   plan.sampled_bytes = sample.sampled_bytes;
   plan.coded_bytes = best->coded_bytes;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct TensorPlan {
   std::vector<CodecId> codecs;
   std::string why;
   // Tried too on blocks that come out larger than a sample of the tensor promised: `coded_bytes` of
-  // `sampled_bytes`.
+  // `sampled_bytes`. Where codecs may lose something: on blocks that do not suit the first.
   std::vector<CodecId> others = {};
   uint64_t sampled_bytes = 0, coded_bytes = 0;
 };
@@ -33,14 +34,18 @@ struct Leanings {
   bool weight = false;  // of a master: its 16-bit weight is in the snapshot
 };
 
-// Whether some codec of the plan is given the base's block.
-bool UsesBase(const TensorPlan& plan);
+bool Has(std::span<const CodecId> codecs, CodecId id);
+
+// The form in which codecs of the plan are given the base's block: in one of both at most.
+BaseForm BaseFormOf(const TensorPlan& plan);
+bool LeansOnBase(const TensorPlan& plan);
 
 // How to code a tensor by itself. Requires: info.role present.
 TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings);
 
-// How to code Adam's two moments together; nullopt where the profile keeps them apart.
-std::optional<TensorPlan> PlanMoments(Profile profile);
+// How to code Adam's two moments together, with the base's indices or without; nullopt where the
+// profile keeps them apart.
+std::optional<TensorPlan> PlanMoments(Profile profile, bool on_indices);
 
 // What a codec made of a sample of a tensor's blocks.
 struct CodecSample {

@@ -46,7 +46,7 @@ TEST(PlanTensor, ExactAndFastLoseNothing) {
   for (Profile profile : {Profile::kExact, Profile::kFast}) {
     EXPECT_EQ(AcceptedBy(profile).update_error, 0);
     EXPECT_EQ(AcceptedBy(profile).master_bits, 16u);
-    EXPECT_FALSE(PlanMoments(profile));
+    EXPECT_FALSE(PlanMoments(profile, false));
   }
   ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
     if (profile == Profile::kPaper) return;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "codec/adam/sampled_run.h"
 #include "io/memory.h"
 #include "store/store_test_util.h"
 
@@ -205,15 +206,22 @@ TEST_P(ProfileTest, CopiesOfAPairCostNothing) {
   for (size_t i : {0, 1, 3}) EXPECT_TRUE((*got)[i].second == (*got)[i + 5].second);
 }
 
-// A pair whose updates are large only where the encoder looks before it codes.
+// A pair whose updates are large only where the encoder looks before it codes: adam/sample.cc and
+// adam/prepare.cc.
 Contents Unforeseen(const std::string& name) {
-  constexpr uint64_t kCount = 1 << 18, kRun = 64, kLookedAt = 4;
+  constexpr uint64_t kCount = 1 << 18, kRun = 64;
+  std::vector<bool> looked_at(kCount / kRun);
+  for (size_t r = 0; r < 128; ++r) looked_at[adam::SampledRun(kCount / kRun, r, 128)] = true;
+  for (size_t r = 0; r < 512; ++r) {
+    const uint64_t run = 2 * adam::SampledRun(kCount / kRun / 2, r, 512);
+    looked_at[run] = looked_at[run + 1] = true;
+  }
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
   std::vector<float> v(kCount), m(kCount);
   for (size_t i = 0; i < kCount; ++i) {
     v[i] = 1e-8f * std::exp(0.3f * normal(random));
-    const float size = i / kRun % kLookedAt == 0 ? 0.3f : 0.05f;
+    const float size = looked_at[i / kRun] ? 0.3f : 0.05f;
     m[i] = size * normal(random) * std::sqrt(v[i]);
   }
   return {{{"optimizer.state." + name + ".exp_avg_sq", DType::kF32, {kCount}}, ToBytes(v)},

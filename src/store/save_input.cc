@@ -45,10 +45,6 @@ Result<void> CheckOptions(const SaveOptions& options) {
   return {};
 }
 
-bool Has(const TensorPlan& plan, CodecId id) {
-  return std::find(plan.codecs.begin(), plan.codecs.end(), id) != plan.codecs.end();
-}
-
 using BaseTensors = std::unordered_map<std::string_view, uint32_t>;
 
 BaseTensors ByName(const SnapshotReader* base) {
@@ -116,17 +112,17 @@ Result<std::vector<EncodeTask>> SaveInput::Tasks(const SaveOptions& options,
     const std::optional<uint32_t> weight = relations_[i].weight;
     const Leanings leanings{task.base_tensor.has_value(), weight.has_value()};
     task.plan = PlanTensor(options.profile, tensors_[i].info, leanings);
-    if (Has(task.plan, CodecId::kResidual)) {
+    if (Has(task.plan.codecs, CodecId::kResidual)) {
       task.peer = weight;
       const Codec& residual = GetCodec(CodecId::kResidual);
       task.params = residual.Prepare(TensorContextOf(task, nullptr, options))->params;
     }
     tasks.push_back(std::move(task));
   }
-  BITSNAP_TRY(PairMoments(relations_, options, tasks));
+  BITSNAP_TRY(PairMoments(relations_, options, base, tasks));
   PartFromLossy(relations_, tasks);
   for (EncodeTask& task : tasks) {
-    if (!UsesBase(task.plan)) task.base_tensor.reset();
+    if (!LeansOnBase(task.plan)) task.base_tensor.reset();
   }
   return tasks;
 }

@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "base/try.h"
 #include "pipeline/sample.h"
+#include "store/pairs.h"
 
 namespace bitsnap {
 namespace {
@@ -85,7 +86,7 @@ void NarrowTasks(const std::vector<TensorSample>& samples, bool with_base,
   for (size_t i = 0; i < tasks.size(); ++i) {
     tasks[i].plan = Narrow(std::move(tasks[i].plan), samples[i], with_base);
     // What is coded alone must not wait for its base's blocks.
-    const bool leans = UsesBase(tasks[i].plan);
+    const bool leans = LeansOnBase(tasks[i].plan);
     if (!with_base || !leans) tasks[i].base_tensor.reset();
   }
 }
@@ -106,6 +107,7 @@ Result<SavePlan> PlanWith(const StoreLocation& store, Base base, const SaveOptio
                           ChainOf(store, base, {options.rank, options.world_size}));
   }
   NarrowTasks(*samples, decision.delta, tasks);
+  BITSNAP_TRY(PrepareToStandAlone(options, tasks));
   SavePlan plan{.base_step = base.step, .why = std::move(decision.why), .tasks = std::move(tasks)};
   if (decision.delta) plan.base = std::move(base.file);
   return plan;

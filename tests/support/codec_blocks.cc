@@ -49,6 +49,21 @@ std::vector<std::byte> MakePeer(DType dtype, Bytes raw) {
   return peer;
 }
 
+bool Prepare(const Codec& codec, const Accepted& accepted, Block& block);
+
+// Codes the block's base as a block that stands alone. False: refused.
+bool CodeBase(const Accepted& accepted, Block& block) {
+  Block base{.label = block.label, .dtype = block.dtype, .raw = *block.base};
+  const Codec& codec = GetCodec(CodecId::kAdam);
+  if (!Prepare(codec, accepted, base)) return false;
+  Scratch scratch;
+  const auto payload = EncodeBlock(codec, base, scratch);
+  if (!payload) return false;
+  block.base_params = base.params;
+  block.base_payload = *payload;
+  return true;
+}
+
 // Gives `block` what the codec's Prepare says of it, as if it were a whole tensor. False: refused.
 bool Prepare(const Codec& codec, const Accepted& accepted, Block& block) {
   const size_t part = block.raw.size() / codec.parts();
@@ -56,6 +71,10 @@ bool Prepare(const Codec& codec, const Accepted& accepted, Block& block) {
   if (codec.parts() == 2) tensor.second = Bytes(block.raw).subspan(part);
   tensor.row_words = part / WordBytes(block.dtype);
   tensor.accepted = accepted;
+  if (codec.base_form() == BaseForm::kCoded) {
+    if (!CodeBase(accepted, block)) return false;
+    tensor.base_params = block.base_params;
+  }
   const auto prepared = codec.Prepare(tensor);
   if (prepared) block.params = prepared->params;
   return prepared.has_value();

@@ -15,13 +15,18 @@ struct Block {
   DType dtype;
   std::vector<std::byte> raw;
   std::optional<std::vector<std::byte>> base;
+  std::vector<std::byte> base_params, base_payload;  // of a coded base; empty: none
   DType peer_dtype{};
   std::vector<std::byte> peer;  // empty: none
   std::vector<std::byte> params;
 
   BlockContext context() const {
     BlockContext context{.dtype = dtype, .raw_bytes = raw.size()};
-    if (base) context.base = *base;
+    if (!base_payload.empty()) {
+      context.coded_base = {CodecId::kAdam, base_params, base_payload, raw.size()};
+    } else if (base) {
+      context.base = *base;
+    }
     if (!peer.empty()) context.peer = {peer_dtype, peer};
     context.params = params;
     context.row_words = raw.size() / WordBytes(dtype);

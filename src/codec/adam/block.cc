@@ -1,42 +1,40 @@
 #include "codec/adam/block.h"
 
 #include <algorithm>
-#include <cstring>
-#include <string>
 
+#include "base/try.h"
 #include "codec/adam/fit.h"
 #include "codec/adam/kernel.h"
 #include "codec/adam/kernel_residual.h"
+#include "codec/adam/payload.h"
 #include "codec/entropy/plane.h"
-#include "codec/entropy/rans.h"
 
 namespace bitsnap::adam {
 namespace {
 
-constexpr size_t kFloat = sizeof(float);
-
-// Pairs that are worked on at a time, a whole number of groups: what they take stays in the
-// first-level cache.
-constexpr size_t kTile = 1024;
-
 // Slots of the scratch.
 constexpr size_t kWorkSlot = 0;
 constexpr size_t kStreamSlot = 1;
+constexpr size_t kBaseSlot = 2;
 
 // Working memory of a block, carved from one slot.
 struct Work {
   Work(size_t count, Scratch& scratch) : elements(count) {
-    const size_t padded = (elements + kGroup - 1) / kGroup * kGroup;
+    const size_t padded = WholeGroups(elements);
     MutableBytes room =
-        scratch.Get(kWorkSlot, kTile * kFloat + padded * (kFloat + 3 * sizeof(int16_t) + 1));
+        scratch.Get(kWorkSlot, kTile * kFloat + padded * (kFloat + 4 * sizeof(int16_t) + 1));
     anchors = Carve<float>(room, kTile);
     denominators = Carve<float>(room, padded);
     kv = Carve<int16_t>(room, padded);
     ku = Carve<int16_t>(room, padded);
-    base = Carve<int16_t>(room, padded);
+    base_v = Carve<int16_t>(room, padded);
+    base_u = Carve<int16_t>(room, padded);
     symbols = Carve<uint8_t>(room, padded);
-    // The kernels run over the last group's padding too.
-    for (const auto indices : {kv, ku, base}) {
+  }
+
+  // The kernels of the encoder run over the last group's padding too.
+  void ClearPadding() const {
+    for (const auto indices : {kv, ku, base_v, base_u}) {
       std::ranges::fill(indices.subspan(elements), int16_t{0});
     }
   }
@@ -51,49 +49,32 @@ struct Work {
   size_t elements;
   std::span<float> anchors;  // of a tile
   std::span<float> denominators;
-  std::span<int16_t> kv, ku, base;
+  std::span<int16_t> kv, ku, base_v, base_u;
   std::span<uint8_t> symbols;
 };
 
-PlaneKind KindOf(Bytes symbols) {
-  if (std::memcmp(symbols.data(), symbols.data() + 1, symbols.size() - 1) == 0) {
-    return PlaneKind::kConstant;
-  }
-  return symbols.size() < rans::kMinSymbols ? PlaneKind::kRaw : PlaneKind::kHuffman;
+bool HasBase(const BlockFrame& frame) {
+  return frame.coded_base != nullptr || !frame.base_v.empty();
 }
 
-// What stands before a stream: how its indices are predicted and cut.
-constexpr size_t kPlanBytes = 1 + sizeof(Prediction);
+Result<BaseIndices> OpenBase(const BlockFrame& frame, Scratch& scratch) {
+  return BaseIndices::Open(*frame.coded_base, kBaseSlot, kStreamSlot, scratch);
+}
 
-class Writer {
- public:
-  explicit Writer(MutableBytes out) : out_(out) {}
-
-  void Plan(const adam::Plan& plan) {
-    out_[size_++] = static_cast<std::byte>(plan.shift);
-    Copy(std::as_bytes(std::span(&plan.prediction, 1)));
+// All of a coded base's indices. False where it is malformed.
+bool ReadBase(const BlockFrame& frame, const Work& work, Scratch& scratch) {
+  auto base = OpenBase(frame, scratch);
+  if (!base) return false;
+  for (size_t first = 0; first < work.elements; first += kTile) {
+    const size_t count = std::min(kTile, work.elements - first);
+    if (!base->Next(count, work.base_v.subspan(first), work.base_u.subspan(first))) return false;
   }
-  void Symbols(std::span<const uint8_t> symbols) {
-    PlaneWriter writer(out_.subspan(size_));
-    writer.Write(KindOf(std::as_bytes(symbols)), std::as_bytes(symbols));
-    size_ += writer.size();
-  }
-  MutableBytes Reserve(size_t bytes) {
-    size_ += bytes;
-    return out_.subspan(size_ - bytes, bytes);
-  }
-  void Copy(Bytes bytes) { std::ranges::copy(bytes, Reserve(bytes.size()).begin()); }
+  return true;
+}
 
-  size_t size() const { return size_; }
-
- private:
-  MutableBytes out_;
-  size_t size_ = 0;
-};
-
-// Plans and cuts one stream; writes all but the symbols.
+// Plans and cuts one stream; writes all but the symbols. `base` is empty or has all elements.
 void WriteStream(std::span<int16_t> indices, std::span<const int16_t> base, size_t elements,
-                 Half half, std::span<uint8_t> symbols, Writer& writer) {
+                 Half half, std::span<uint8_t> symbols, PayloadWriter& writer) {
   const Plan plan = PlanBlock(indices.first(elements), base.empty() ? base : base.first(elements));
   writer.Plan(plan);
   const MutableBytes planes = writer.Reserve(plan.shift * PlaneBytes(elements));
@@ -102,82 +83,42 @@ void WriteStream(std::span<int16_t> indices, std::span<const int16_t> base, size
   Split(indices, base, plan.prediction, plan.shift, zero_symbol, elements, half, symbols, planes);
 }
 
-// Calls body(position) for each pair that either stream escapes.
-template <class Body>
-void ForEscapes(std::span<const int16_t> kv, std::span<const int16_t> ku, Body body) {
-  for (size_t first = 0; first < kv.size(); first += kGroup) {
-    const size_t end = std::min(first + kGroup, kv.size());
-    int any = 0;  // an integer, so that nothing branches
-    for (size_t i = first; i < end; ++i) any |= int{kv[i] == kEscape} | int{ku[i] == kEscape};
-    if (any == 0) continue;
-    for (size_t i = first; i < end; ++i) {
-      if (kv[i] == kEscape || ku[i] == kEscape) body(i);
-    }
-  }
-}
-
-struct StreamView {
-  bool leans() const { return plan.prediction.slope != 0; }
-  // From element `first` on.
-  PlanesView PlanesFrom(size_t first, size_t elements) const {
-    if (plan.shift == 0) return {};
-    return {planes.subspan(first / 8), PlaneBytes(elements)};
-  }
-
-  Plan plan;
-  Bytes planes;
-};
-
-bool ReadStream(ByteReader& reader, size_t elements, StreamView& view) {
-  view.plan.shift = reader.Int<uint8_t>();
-  view.plan.prediction.slope = reader.Int<int16_t>();
-  view.plan.prediction.offset = reader.Int<int16_t>();
-  if (!reader.ok() || view.plan.shift > kMaxShift) return false;
-  view.planes = reader.Raw(view.plan.shift * PlaneBytes(elements));
-  return reader.ok();
-}
-
-bool ReadSymbols(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbols) {
-  const MutableBytes bytes = std::as_writable_bytes(symbols);
-  const std::byte* plane = ReadPlane(reader, bytes, work);
-  if (!reader.ok() || plane == nullptr) return false;
-  if (plane != bytes.data()) std::memcpy(bytes.data(), plane, bytes.size());
-  return true;
-}
-
 // Exact values over the decoded ones.
 void PatchEscapes(ByteReader& reader, std::span<const int16_t> kv, std::span<const int16_t> ku,
-                  MutableBytes v, MutableBytes m) {
+                  const Moments<MutableBytes>& out) {
   ForEscapes(kv, ku, [&](size_t i) {
-    std::ranges::copy(reader.Raw(kFloat), v.begin() + i * kFloat);
-    std::ranges::copy(reader.Raw(kFloat), m.begin() + i * kFloat);
+    std::ranges::copy(reader.Raw(kFloat), out.v.begin() + i * kFloat);
+    std::ranges::copy(reader.Raw(kFloat), out.m.begin() + i * kFloat);
   });
 }
 
-// Decodes `count` pairs from `first` on; all of `work` but the symbols is theirs.
-void DecodeTile(const BlockFrame& frame, size_t first, size_t count, const StreamView& v_stream,
-                const StreamView& u_stream, const Work& work, const Moments<MutableBytes>& out) {
-  const size_t elements = work.elements;
+// Decodes `count` pairs from `first` on; all of `work` but the symbols is theirs. The indices of a
+// coded base are there already.
+void DecodeTile(const BlockFrame& frame, size_t first, size_t count, const Streams& streams,
+                const Work& work, const Moments<MutableBytes>& out) {
   const Grid& grid = frame.params.grid;
   const auto anchors = work.anchors.first(count), denominators = work.denominators.first(count);
-  const auto kv = work.kv.first(count), ku = work.ku.first(count), base = work.base.first(count);
-  const auto symbols = work.symbols.subspan(first);
+  const auto kv = work.kv.first(count), ku = work.ku.first(count);
+  const bool decoded_base = !frame.base_v.empty();
   const auto of_base = [&](Bytes part) { return part.subspan(first * kFloat, count * kFloat); };
+  const auto join = [&](const StreamView& stream, std::span<const int16_t> base, Half half,
+                        std::span<int16_t> indices) {
+    Join(work.symbols.subspan(first), stream.PlanesFrom(first, work.elements), base,
+         stream.plan.prediction, stream.plan.shift, count, half, indices);
+  };
 
   FillAnchors(frame.params, frame.first + first, anchors);
-  if (v_stream.leans()) IndexV(of_base(frame.base_v), anchors, grid, base);
-  Join(symbols, v_stream.PlanesFrom(first, elements), work.base, v_stream.plan.prediction,
-       v_stream.plan.shift, count, Half::kHigh, work.kv);
+  if (decoded_base && streams.v.leans()) {
+    IndexV(of_base(frame.base_v), anchors, grid, work.base_v.first(count));
+  }
+  join(streams.v, work.base_v, Half::kHigh, work.kv);
   ReconstructV(kv, anchors, grid, out.v, denominators);
 
-  if (u_stream.leans()) IndexM(of_base(frame.base_m), denominators, grid, base);
-  Join(symbols, u_stream.PlanesFrom(first, elements), work.base, u_stream.plan.prediction,
-       u_stream.plan.shift, count, Half::kLow, work.ku);
+  if (decoded_base && streams.u.leans()) {
+    IndexM(of_base(frame.base_m), denominators, grid, work.base_u.first(count));
+  }
+  join(streams.u, work.base_u, Half::kLow, work.ku);
   ReconstructM(kv, ku, denominators, grid, out.m);
-}
-
-tl::unexpected<Error> Corrupt(const char* what) {
-  return Fail(ErrorKind::kCorrupt, std::string("adam block ") + what);
 }
 
 }  // namespace
@@ -192,8 +133,10 @@ std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Byt
                                       const Moments<MutableBytes>& decoded, Scratch& scratch) {
   const size_t elements = raw.v.size() / kFloat;
   const Grid& grid = frame.params.grid;
-  const bool has_base = !frame.base_v.empty();
+  const bool decoded_base = !frame.base_v.empty();
   Work work(elements, scratch);
+  if (frame.coded_base != nullptr && !ReadBase(frame, work, scratch)) return std::nullopt;
+  work.ClearPadding();
   UpdateSums sums;
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
@@ -201,20 +144,22 @@ std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Byt
       return part.empty() ? part : part.subspan(first * kFloat, count * kFloat);
     };
     const auto anchors = work.anchors.first(count);
-    const auto denominators = work.denominators.subspan(first, has_base ? count : 0);
+    const auto denominators = work.denominators.subspan(first, decoded_base ? count : 0);
     FillAnchors(frame.params, frame.first + first, anchors);
     const Quantized quantized{work.kv.subspan(first, count), work.ku.subspan(first, count),
                               denominators, tile(decoded.v), tile(decoded.m)};
     sums.Add(Quantize(tile(raw.v), tile(raw.m), anchors, grid, frame.params.stretch, quantized));
-    if (has_base) IndexV(tile(frame.base_v), anchors, grid, work.base.subspan(first, count));
+    if (decoded_base) IndexV(tile(frame.base_v), anchors, grid, work.base_v.subspan(first, count));
   }
-  Writer writer(out);
-  const auto base = has_base ? work.base : std::span<int16_t>();
-  WriteStream(work.kv, base, elements, Half::kHigh, work.symbols, writer);
-  if (has_base) {
-    IndexM(frame.base_m, work.denominators.first(elements), grid, base.first(elements));
+  if (decoded_base) {
+    IndexM(frame.base_m, work.denominators.first(elements), grid, work.base_u.first(elements));
   }
-  WriteStream(work.ku, base, elements, Half::kLow, work.symbols, writer);
+  PayloadWriter writer(out);
+  const auto if_any = [&](std::span<const int16_t> base) {
+    return HasBase(frame) ? base : std::span<const int16_t>();
+  };
+  WriteStream(work.kv, if_any(work.base_v), elements, Half::kHigh, work.symbols, writer);
+  WriteStream(work.ku, if_any(work.base_u), elements, Half::kLow, work.symbols, writer);
   writer.Symbols(work.symbols.first(elements));
 
   ForEscapes(work.kv.first(elements), work.ku.first(elements), [&](size_t i) {
@@ -233,26 +178,27 @@ Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<Mut
                          Scratch& scratch) {
   const size_t elements = out.v.size() / kFloat;
   Work work(elements, scratch);
-  const MutableBytes stream = scratch.Get(kStreamSlot, PlaneWorkBytes(elements));
-  ByteReader reader(coded);
-  StreamView v_stream, u_stream;
-  if (!ReadStream(reader, elements, v_stream)) return Corrupt("has a malformed stream of v");
-  if (!ReadStream(reader, elements, u_stream)) return Corrupt("has a malformed stream of m");
-  if (!ReadSymbols(reader, stream, work.symbols.first(elements))) {
-    return Corrupt("has malformed symbols");
+  std::optional<BaseIndices> base;
+  if (frame.coded_base != nullptr) {
+    BITSNAP_ASSIGN(base, OpenBase(frame, scratch));
   }
-  if ((v_stream.leans() || u_stream.leans()) && frame.base_v.empty()) {
-    return Corrupt("leans on a base it lacks");
+  ByteReader reader(coded);
+  BITSNAP_ASSIGN(const Streams streams,
+                 ReadStreams(reader, scratch.Get(kStreamSlot, PlaneWorkBytes(elements)),
+                             work.symbols.first(elements)));
+  if ((streams.v.leans() || streams.u.leans()) && !HasBase(frame)) {
+    return CorruptBlock("leans on a base it lacks");
   }
   for (size_t first = 0; first < elements; first += kTile) {
     const size_t count = std::min(kTile, elements - first);
     const auto tile = [&](auto part) { return part.subspan(first * kFloat, count * kFloat); };
     const Moments<MutableBytes> moments{tile(out.v), tile(out.m)};
-    DecodeTile(frame, first, count, v_stream, u_stream, work, moments);
-    PatchEscapes(reader, work.kv.first(count), work.ku.first(count), moments.v, moments.m);
+    if (base) BITSNAP_TRY(base->Next(count, work.base_v, work.base_u));
+    DecodeTile(frame, first, count, streams, work, moments);
+    PatchEscapes(reader, work.kv.first(count), work.ku.first(count), moments);
   }
   if (!reader.ok() || reader.remaining() != 0) {
-    return Corrupt("has the wrong number of escaped values");
+    return CorruptBlock("has the wrong number of escaped values");
   }
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "base/checked.h"
 #include "codec/adam/math.h"
@@ -61,6 +62,19 @@ Means ChooseColumns(MeansFinder& finder, uint64_t elements, uint64_t row_length,
   return means;
 }
 
+// The median distance of the logarithms from their anchors, in units of the means.
+int MedianMove(const Sample& sample) {
+  std::vector<float> moves;
+  for (size_t i = 0; i < sample.size(); ++i) {
+    if (sample.logs()[i] == Sample::kNoLog) continue;
+    moves.push_back(static_cast<float>(sample.logs()[i]) * (1.0f / kLogUnit) - sample.anchors()[i]);
+  }
+  if (moves.empty()) return 0;
+  const auto middle = moves.begin() + static_cast<std::ptrdiff_t>(moves.size() / 2);
+  std::ranges::nth_element(moves, middle);
+  return static_cast<int>(std::lround(*middle * kMeanUnit));
+}
+
 }  // namespace
 
 Means ChooseMeans(Bytes v, uint64_t row_words, double v_step, Sample& sample) {
@@ -86,6 +100,21 @@ Means ChooseMeans(Bytes v, uint64_t row_words, double v_step, Sample& sample) {
   if (saved * static_cast<double>(elements) > stored) return means;
   sample.SetAnchors(none.View({}));
   return none;
+}
+
+Means FollowMeans(Bytes v, const Params& base, Sample& sample) {
+  sample.SetAnchors(base);
+  const int move = MedianMove(sample);
+  const auto origin = static_cast<int16_t>(std::clamp(base.origin + move, -kMaxOrigin, kMaxOrigin));
+  Means means{origin,
+              base.row_length,
+              base.panel_rows,
+              {base.rows.begin(), base.rows.end()},
+              {base.columns.begin(), base.columns.end()}};
+  MeansFinder finder(v, base.row_length, MeanLog(sample.logs(), Sample::kNoLog));
+  if (!base.rows.empty() && finder.HasShapeOf(base)) means = finder.Followed(base, origin);
+  sample.SetAnchors(means.View({}));
+  return means;
 }
 
 }  // namespace bitsnap::adam

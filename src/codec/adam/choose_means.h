@@ -13,4 +13,9 @@ namespace bitsnap::adam {
 // about `v_step`. Leaves the anchors of its choice in the sample, which is of the same tensor.
 Means ChooseMeans(Bytes v, uint64_t row_words, double v_step, Sample& sample);
 
+// The base's means, all moved as far as most of the sample's log2 v have, those of single rows and
+// columns only where they went elsewhere: how far a log2 v is from its anchor, the base's index
+// tells then. Leaves their anchors in the sample, which is of the same tensor.
+Means FollowMeans(Bytes v, const Params& base, Sample& sample);
+
 }  // namespace bitsnap::adam

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "base/checked.h"
 
@@ -23,17 +24,30 @@ int64_t RoundedDivide(int64_t sum, int64_t count) {
   return sum >= 0 ? (sum + half) / count : -((-sum + half) / count);
 }
 
-int8_t ToMean(int64_t sum, int64_t count) {
+// Of logarithms beyond what else predicts them.
+struct Sum {
+  int64_t sum = 0;
+  int64_t count = 0;
+};
+
+int8_t ToMean(const Sum& logs) {
   return static_cast<int8_t>(
-      std::clamp<int64_t>(RoundedDivide(sum, count * kLogsPerMean), -127, 127));
+      std::clamp<int64_t>(RoundedDivide(logs.sum, logs.count * kLogsPerMean), -127, 127));
+}
+
+// The base's mean, unless it is more than 7/8 of a unit off: where all of a row moves less than
+// that, the base's indices tell the new ones better than a mean that was rounded the other way.
+int8_t Follow(const Sum& logs, int8_t base) {
+  const int64_t off = std::abs(logs.sum - logs.count * kLogsPerMean * base);
+  return 8 * off <= 7 * logs.count * kLogsPerMean ? base : ToMean(logs);
 }
 
 Bytes Floats(Bytes bytes, size_t first, size_t count) {
   return bytes.subspan(first * sizeof(float), count * sizeof(float));
 }
 
-// The mean of one row's logarithms beyond `origin` and its columns' means.
-int8_t RowMean(Bytes row, int origin, std::span<const int8_t> columns, int16_t fallback) {
+// Of a part of one row's logarithms beyond `origin` and its columns' means.
+Sum SumRow(Bytes row, int origin, std::span<const int8_t> columns, int16_t fallback) {
   const size_t length = row.size() / sizeof(float);
   const size_t stride = std::max(kRun, length / (kEnough / kRun));
   std::array<int16_t, kRun> logs;
@@ -49,7 +63,7 @@ int8_t RowMean(Bytes row, int origin, std::span<const int8_t> columns, int16_t f
     for (size_t i = 0; i < run; ++i) sum -= columns[first + i] * kLogsPerMean;
     count += run;
   }
-  return ToMean(sum - count * origin * kLogsPerMean, count);
+  return {sum - count * origin * kLogsPerMean, count};
 }
 
 }  // namespace
@@ -70,7 +84,7 @@ MeansFinder::MeansFinder(Bytes v, uint32_t row_length, int16_t fallback)
       rows_(static_cast<uint32_t>(CeilDiv(v.size() / sizeof(float), row_length))),
       fallback_(fallback) {}
 
-void MeansFinder::FindRows(Means& means) const {
+void MeansFinder::FindRows(Means& means, std::span<const int8_t> base) const {
   const size_t elements = v_.size() / sizeof(float);
   means.rows.resize(rows_);
   for (size_t row = 0; row < rows_; ++row) {
@@ -80,7 +94,8 @@ void MeansFinder::FindRows(Means& means) const {
     if (means.panel_rows > 0) {
       columns = columns.subspan(row / means.panel_rows * row_length_, row_length_);
     }
-    means.rows[row] = RowMean(Floats(v_, first, length), means.origin, columns, fallback_);
+    const Sum logs = SumRow(Floats(v_, first, length), means.origin, columns, fallback_);
+    means.rows[row] = base.empty() ? ToMean(logs) : Follow(logs, base[row]);
   }
 }
 
@@ -88,13 +103,12 @@ Means MeansFinder::Rows() const {
   Means means;
   means.row_length = row_length_;
   means.origin = static_cast<int16_t>(RoundedDivide(fallback_, kLogsPerMean));
-  FindRows(means);
+  FindRows(means, {});
   return means;
 }
 
 void MeansFinder::SumColumns() {
-  height_ = kMinPanel;
-  while (height_ < rows_ && CeilDiv(rows_, height_) * row_length_ > kMaxSums) height_ *= 2;
+  height_ = PanelHeight();
   const size_t panels = CeilDiv(rows_, height_);
   sums_.resize(panels * row_length_);
   counts_.resize(panels);
@@ -120,19 +134,47 @@ MeansFinder::Sums MeansFinder::Merge(size_t panels) const {
   return merged;
 }
 
-Means MeansFinder::RowsAndColumns(uint32_t panel_rows) {
+void MeansFinder::FindColumns(Means& means, std::span<const int8_t> base) {
   if (sums_.empty()) SumColumns();
+  const Sums panels = Merge(CeilDiv(means.panel_rows, height_));
+  for (size_t at = 0; at < panels.sums.size(); ++at) {
+    const int64_t count = panels.counts[at / row_length_];
+    const Sum logs{panels.sums[at] - count * means.origin * kLogsPerMean, count};
+    means.columns.push_back(base.empty() ? ToMean(logs) : Follow(logs, base[at]));
+  }
+}
+
+Means MeansFinder::RowsAndColumns(uint32_t panel_rows) {
   Means means;
   means.row_length = row_length_;
   means.panel_rows = panel_rows;
   means.origin = static_cast<int16_t>(RoundedDivide(fallback_, kLogsPerMean));
-  const Sums panels = Merge(CeilDiv(panel_rows, height_));
-  for (size_t at = 0; at < panels.sums.size(); ++at) {
-    const int64_t count = panels.counts[at / row_length_];
-    means.columns.push_back(ToMean(panels.sums[at] - count * means.origin * kLogsPerMean, count));
-  }
-  FindRows(means);
+  FindColumns(means, {});
+  FindRows(means, {});
   return means;
+}
+
+bool MeansFinder::HasShapeOf(const Params& params) const {
+  if (params.row_length != row_length_ || params.rows.size() != rows_) return false;
+  if (params.panel_rows == 0) return true;
+  const bool whole_rows = v_.size() / sizeof(float) % row_length_ == 0;
+  return whole_rows && (params.panel_rows >= rows_ || params.panel_rows % PanelHeight() == 0);
+}
+
+Means MeansFinder::Followed(const Params& base, int16_t origin) {
+  Means means;
+  means.origin = origin;
+  means.row_length = row_length_;
+  means.panel_rows = base.panel_rows;
+  if (means.panel_rows > 0) FindColumns(means, base.columns);
+  FindRows(means, base.rows);
+  return means;
+}
+
+uint32_t MeansFinder::PanelHeight() const {
+  uint32_t height = kMinPanel;
+  while (height < rows_ && CeilDiv(rows_, height) * row_length_ > kMaxSums) height *= 2;
+  return height;
 }
 
 // A panel's means of its columns less its own mean, in units of log2 v.

@@ -35,6 +35,12 @@ class MeansFinder {
   // With columns too, in panels of so many rows: of what Panels lists.
   Means RowsAndColumns(uint32_t panel_rows);
 
+  // Whether params of a tensor as large have as many means of the same elements.
+  bool HasShapeOf(const Params& params) const;
+  // The base's means, but where a row or column has moved otherwise than `origin` has.
+  // Requires: HasShapeOf(base), which has means.
+  Means Followed(const Params& base, int16_t origin);
+
   struct Panel {
     uint32_t rows;
     double explained;  // variance of log2 v that these panels explain beyond one panel
@@ -53,7 +59,10 @@ class MeansFinder {
   // So many of the finest panels made one.
   Sums Merge(size_t panels) const;
   std::vector<double> Profile(const Sums& panels, size_t panel) const;
-  void FindRows(Means& means) const;
+  uint32_t PanelHeight() const;
+  // Those of `means` so far left out; close to the base's, if that is not empty.
+  void FindColumns(Means& means, std::span<const int8_t> base);
+  void FindRows(Means& means, std::span<const int8_t> base) const;
 
   Bytes v_;
   uint32_t row_length_;

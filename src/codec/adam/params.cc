@@ -13,8 +13,6 @@ namespace {
 bool IsStep(float step) { return step >= 0x1p-100f && step <= 0x1p+10f; }
 bool IsEps(float eps) { return eps == 0 || (eps >= 0x1p-120f && eps <= 0x1p+60f); }
 
-constexpr int kMaxOrigin = 126 * kMeanUnit;
-
 // How the bytes begin; the means of rows and columns follow.
 struct Head {
   Grid grid;

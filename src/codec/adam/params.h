@@ -26,6 +26,9 @@ struct Params {
   std::span<const int8_t> columns;  // row_length for each panel, of which the last may be shorter
 };
 
+// The exponent of any normal number, in kMeanUnit.
+inline constexpr int kMaxOrigin = 126 * kMeanUnit;
+
 std::vector<std::byte> WriteParams(const Params& params);
 
 // Null when `bytes`, of any origin, are malformed; a view of them otherwise.

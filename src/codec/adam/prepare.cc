@@ -8,6 +8,7 @@
 
 #include "codec/adam/choose_means.h"
 #include "codec/adam/sample.h"
+#include "codec/adam/sampled_run.h"
 
 namespace bitsnap::adam {
 namespace {
@@ -130,16 +131,36 @@ UpdateSums MeasureAll(const AdamTensor& tensor, const Params& params) {
   return sums;
 }
 
-void Rescale(Grid& grid, double factor) {
-  const auto scale = static_cast<float>(std::clamp(factor, 0.25, 4.0));
-  grid.v_step = std::min(grid.v_step * scale, static_cast<float>(kMaxVStep));
-  grid.u_step *= scale;
+float RescaleFactor(double factor) { return static_cast<float>(std::clamp(factor, 0.25, 4.0)); }
+
+// By what to scale the step of u so that the squared error becomes `want` where it is `have`, v's
+// part of it remaining; nullopt where that is too large.
+std::optional<double> FactorOfU(const Grid& grid, double want, double have) {
+  const double v_part = grid.v_step * kErrorPerVStep;
+  const double u_want = want - v_part * v_part, u_have = have - v_part * v_part;
+  if (!(u_want > 0 && u_have > 0)) return std::nullopt;
+  return std::sqrt(u_want / u_have);
+}
+
+// Which grids may change while they are fitted to the tensor. That of v stays where a base has the
+// same: an index there foretells one here.
+enum class Free { kBoth, kU };
+
+void Rescale(Grid& grid, double aim, double error, Free free) {
+  const auto both = RescaleFactor(aim / error);
+  if (free == Free::kU) {
+    const auto factor = FactorOfU(grid, aim * aim, error * error);
+    grid.u_step *= factor ? RescaleFactor(*factor) : both;
+    return;
+  }
+  grid.v_step = std::min(grid.v_step * both, static_cast<float>(kMaxVStep));
+  grid.u_step *= both;
 }
 
 // Scales the grids until the whole tensor's error is a little below the bound, and stretches u
 // until it is as long as it was, which small tensors may not reach. False when the error stays
 // above.
-bool SettleOnAll(const AdamTensor& tensor, double bound, Params& params) {
+bool SettleOnAll(const AdamTensor& tensor, double bound, Free free, Params& params) {
   constexpr int kRounds = 8, kRoundsForTheBest = 4;
   for (int round = 0; round < kRounds; ++round) {
     const UpdateSums sums = MeasureAll(tensor, params);
@@ -150,7 +171,7 @@ bool SettleOnAll(const AdamTensor& tensor, double bound, Params& params) {
     if (kept && near && (straight || round >= kRoundsForTheBest)) return true;
     if (!straight) params.stretch = Straightened(params.stretch, sums);
     if (kept && near) continue;
-    Rescale(params.grid, kAim * bound / error);
+    Rescale(params.grid, kAim * bound, error, free);
   }
   return false;
 }
@@ -161,7 +182,7 @@ struct Estimate {
   double deviation = std::numeric_limits<double>::infinity();
 };
 
-// From runs spread evenly. Requires: IsLarge.
+// Requires: IsLarge.
 Estimate EstimateError(const AdamTensor& tensor, const Params& params) {
   constexpr size_t kRun = 128, kRuns = kLargeSample / kRun;
   const size_t elements = tensor.v.size() / sizeof(float);
@@ -169,7 +190,7 @@ Estimate EstimateError(const AdamTensor& tensor, const Params& params) {
   std::array<float, kRun> anchors;
   UpdateSums sums;
   for (size_t r = 0; r < kRuns; ++r) {
-    const size_t first = elements / kRun * r / kRuns * kRun;
+    const size_t first = SampledRun(elements / kRun, r, kRuns) * kRun;
     const auto run = [&](Bytes all) {
       return all.subspan(first * sizeof(float), kRun * sizeof(float));
     };
@@ -202,14 +223,11 @@ bool SettleOnSample(const AdamTensor& tensor, double bound, Params& params) {
     const auto [error2, deviation] = EstimateError(tensor, params);
     if (!(kDeviations * deviation <= kMostDeviation * error2)) return false;
     const double aim = kAimOnSample * bound;
-    const double v_part = params.grid.v_step * kErrorPerVStep;
-    const double have = error2 - v_part * v_part;
-    const double want = aim * aim - kDeviations * deviation - v_part * v_part;
-    if (!(have > 0 && want > 0)) return false;
-    const double factor = std::sqrt(want / have);
-    params.grid.u_step *= static_cast<float>(std::clamp(factor, 0.25, 4.0));
+    const auto factor = FactorOfU(params.grid, aim * aim - kDeviations * deviation, error2);
+    if (!factor) return false;
+    params.grid.u_step *= RescaleFactor(*factor);
     // A small change of the step changes the error as foretold.
-    if (std::abs(factor - 1) < 0.04) return true;
+    if (std::abs(*factor - 1) < 0.04) return true;
   }
   return false;
 }
@@ -226,31 +244,63 @@ void FitCloser(const AdamTensor& tensor, double bound, double rms, Params& param
   params.stretch = closer.stretch;
 }
 
-bool Settle(const AdamTensor& tensor, double bound, double rms, Params& params) {
+bool Settle(const AdamTensor& tensor, double bound, double rms, Free free, Params& params) {
   // The stretch of coarse grids needs all pairs.
-  const bool sampled = !IsCoarse(params.grid) && tensor.v.size() / sizeof(float) > 2 * kLargeSample;
+  const bool sampled = !IsCoarse(params.grid) && IsLarge(tensor);
   if (sampled && SettleOnSample(tensor, bound, params)) return true;
   FitCloser(tensor, bound, rms, params);
-  return SettleOnAll(tensor, bound, params);
+  return SettleOnAll(tensor, bound, free, params);
+}
+
+bool IsServed(const AdamTensor& tensor, double bound) {
+  return !tensor.v.empty() && bound > 0 && bound < 1;
+}
+
+// What there is to store of grids that a sample suggests, once they suit the whole tensor.
+std::optional<Choice> Finish(const AdamTensor& tensor, double bound, double rms, Free free,
+                             const Means& means, const Found& found) {
+  Params params = means.View(found.grid);
+  params.stretch = found.stretch;
+  if (!Settle(tensor, bound, rms, free, params)) return std::nullopt;
+  std::vector<std::byte> bytes = WriteParams(params);
+  if (!ReadParams(bytes)) return std::nullopt;
+  return Choice{std::move(bytes), params.stretch};
+}
+
+// Whether the base's grid of v is about what the bound asks for: coarser ones leave nothing of the
+// error to u, finer ones take bits for nothing.
+bool Suits(const Grid& base, double bound) {
+  return base.v_step * kErrorPerVStep <= 0.9 * bound && base.v_step >= EvenVStep(bound) / 3;
 }
 
 }  // namespace
 
 std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps) {
-  if (tensor.v.empty() || !(bound > 0) || !(bound < 1)) return std::nullopt;
+  if (!IsServed(tensor, bound)) return std::nullopt;
   const auto float_eps = static_cast<float>(eps);
   Sample small(tensor.v, tensor.m, float_eps, kSmallSample);
   const Means means = ChooseMeans(tensor.v, tensor.row_words, EvenVStep(bound), small);
   const double rms = small.UpdateRms();
   const auto found = Search(small, kAim * bound, rms, float_eps, IsLarge(tensor));
   if (!found || found->bits > kPayingBits) return std::nullopt;
+  return Finish(tensor, bound, rms, Free::kBoth, means, *found);
+}
 
-  Params params = means.View(found->grid);
-  params.stretch = found->stretch;
-  if (!Settle(tensor, bound, rms, params)) return std::nullopt;
-  std::vector<std::byte> bytes = WriteParams(params);
-  if (!ReadParams(bytes)) return std::nullopt;
-  return Choice{std::move(bytes), params.stretch};
+std::optional<Choice> PrepareOnBase(const AdamTensor& tensor, const Params& base, double bound,
+                                    double eps) {
+  if (!IsServed(tensor, bound) || !Suits(base.grid, bound)) return std::nullopt;
+  const auto float_eps = static_cast<float>(eps);
+  Sample small(tensor.v, tensor.m, float_eps, kSmallSample);
+  const Means means = FollowMeans(tensor.v, base, small);
+  const double rms = small.UpdateRms();
+  Found found{{base.grid.v_step, base.grid.u_step, float_eps}};
+  if (rms > 0) {
+    found.grid.u_step = static_cast<float>(EvenUStep(bound, rms));
+    const bool settled = !IsCoarse(found.grid) && IsLarge(tensor);
+    if (!settled && !FitU(small, kAim * bound, rms, found)) return std::nullopt;
+  }
+  if (small.Bits(found.grid, found.stretch) > kPayingBits) return std::nullopt;
+  return Finish(tensor, bound, rms, Free::kU, means, found);
 }
 
 }  // namespace bitsnap::adam

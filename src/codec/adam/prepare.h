@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "codec/adam/kernel.h"
+#include "codec/adam/params.h"
 
 namespace bitsnap::adam {
 
@@ -27,5 +27,11 @@ struct Choice {
 // encoder escapes count on neither side. Nullopt when the bound cannot be kept or lossy coding
 // would not pay. The same on every CPU.
 std::optional<Choice> Prepare(const AdamTensor& tensor, double bound, double eps);
+
+// The same where the pair leans on a base's indices: with the base's grid of v and means that
+// follow the base's. Nullopt, too, where that grid does not suit the bound. Requires:
+// Covers(base, the tensor's end).
+std::optional<Choice> PrepareOnBase(const AdamTensor& tensor, const Params& base, double bound,
+                                    double eps);
 
 }  // namespace bitsnap::adam

@@ -6,6 +6,7 @@
 
 #include "codec/adam/fit.h"
 #include "codec/adam/math.h"
+#include "codec/adam/sampled_run.h"
 
 namespace bitsnap::adam {
 namespace {
@@ -40,7 +41,7 @@ Sample::Sample(Bytes v, Bytes m, float eps, size_t wanted) : eps_(eps) {
   v_.reserve(count * kRun * sizeof(float));
   m_.reserve(count * kRun * sizeof(float));
   for (size_t r = 0; r < count; ++r) {
-    const uint64_t first = all * r / count * kRun;
+    const uint64_t first = SampledRun(all, r, count) * kRun;
     runs_.push_back(first);
     const size_t bytes = std::min(kRun, elements - first) * sizeof(float);
     const auto append = [&](std::vector<std::byte>& to, Bytes from) {

@@ -11,7 +11,7 @@ namespace bitsnap::adam {
 
 class Sample {
  public:
-  // About `wanted` pairs at most, in runs of 64 spread evenly.
+  // About `wanted` pairs at most, in runs of 64: see SampledRun.
   Sample(Bytes v, Bytes m, float eps, size_t wanted);
 
   size_t size() const { return logs_.size(); }
