@@ -2,19 +2,30 @@
 
 #include <fmt/format.h>
 
+#define XXH_STATIC_LINKING_ONLY  // a state on the stack
 #if defined(__x86_64__)
 #include <xxh_x86dispatch.h>
 #define BITSNAP_XXH64 XXH3_64bits_dispatch
+#define BITSNAP_XXH64_UPDATE XXH3_64bits_update_dispatch
 #define BITSNAP_XXH128 XXH3_128bits_dispatch
 #else
 #include <xxhash.h>
 #define BITSNAP_XXH64 XXH3_64bits
+#define BITSNAP_XXH64_UPDATE XXH3_64bits_update
 #define BITSNAP_XXH128 XXH3_128bits
 #endif
 
 namespace bitsnap {
 
 uint64_t Checksum64(Bytes bytes) { return BITSNAP_XXH64(bytes.data(), bytes.size()); }
+
+uint64_t Checksum64(Bytes first, Bytes second) {
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  BITSNAP_XXH64_UPDATE(&state, first.data(), first.size());
+  BITSNAP_XXH64_UPDATE(&state, second.data(), second.size());
+  return XXH3_64bits_digest(&state);
+}
 
 Hash128 Checksum128(Bytes bytes) {
   const XXH128_hash_t hash = BITSNAP_XXH128(bytes.data(), bytes.size());

@@ -14,6 +14,9 @@ namespace bitsnap {
 // XXH3-64 with seed 0.
 uint64_t Checksum64(Bytes bytes);
 
+// Of both, one behind the other.
+uint64_t Checksum64(Bytes first, Bytes second);
+
 struct Hash128 {
   uint64_t low = 0;
   uint64_t high = 0;

@@ -170,6 +170,12 @@ class Codec {
   // needs_base(), a peer if needs_peer(). The params may be anything.
   virtual Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
                               Scratch& scratch) const = 0;
+
+  // Decode with the two halves of `out` wherever they are to be. Requires: as Decode; parts() is 2.
+  virtual Result<void> DecodePair(const BlockContext&, Bytes /*coded*/, MutableBytes /*first*/,
+                                  MutableBytes /*second*/, Scratch&) const {
+    return Fail(ErrorKind::kCorrupt, "a pair in blocks of a codec of single tensors");
+  }
 };
 
 // All codecs, in order of their ids.

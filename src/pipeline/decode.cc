@@ -30,8 +30,24 @@ struct BlockJob {
   std::span<const Piece> pieces;
 };
 
+// Whether the pieces are the two parts of a pair's block, whole; the first part may come second.
+bool ArePair(const BlockJob& job) {
+  if (job.pieces.size() != 2) return false;
+  const size_t half = job.block.bytes / 2;
+  const auto is_part = [&](const Piece& piece, size_t part) {
+    return piece.place.parts == 2 && piece.begin == part * half && piece.out.size() == half;
+  };
+  const Piece &one = job.pieces[0], &other = job.pieces[1];
+  return is_part(one, one.place.part) && is_part(other, 1 - one.place.part);
+}
+
 Result<void> DecodeJob(const BlockJob& job, Workspace& workspace) {
   const auto& [block, source, pieces] = job;
+  if (ArePair(job)) {
+    const size_t first = pieces[0].place.part;
+    return DecodePairBlock(source, block.tensor, block.block, pieces[first].out,
+                           pieces[1 - first].out, workspace);
+  }
   if (pieces.size() == 1 && pieces[0].out.size() == block.bytes) {
     return DecodeBlock(source, block.tensor, block.block, pieces[0].out, workspace);
   }

@@ -152,24 +152,47 @@ class ContextReader {
   const size_t level_;
 };
 
-Result<void> DecodePayload(const SnapshotSource& source, size_t tensor, size_t block,
-                           MutableBytes out, Workspace& workspace, size_t level) {
+// Calls decode(codec, context, payload) with what a block's decoder needs.
+template <class Decode>
+Result<void> WithPayload(const SnapshotSource& source, size_t tensor, size_t block,
+                         size_t raw_bytes, Workspace& workspace, size_t level, Decode decode) {
   const SnapshotReader& file = *source.file;
   const TensorRecord& record = file.index().tensors[tensor];
-  const uint32_t coded_bytes = record.blocks[block].coded_bytes;
   BITSNAP_ASSIGN(const Codec* codec, CodecOf(file, record, record.blocks[block]));
-  // Raw blocks need no second copy.
-  if (codec->id() == CodecId::kRaw && coded_bytes == out.size()) {
-    return file.ReadBlock(tensor, block, out);
-  }
   if (level >= Workspace::kLevels)
     return CorruptTensor(file, record, "it leans on too many others");
-  ContextReader reader(source, tensor, block, out.size(), workspace, level);
+  ContextReader reader(source, tensor, block, raw_bytes, workspace, level);
   BITSNAP_ASSIGN(const BlockContext context, reader.Read(*codec));
-  const MutableBytes coded = Room(workspace.levels[level].coded, coded_bytes);
+  const MutableBytes coded =
+      Room(workspace.levels[level].coded, record.blocks[block].coded_bytes);
   BITSNAP_TRY(file.ReadBlock(tensor, block, coded));
-  Result<void> decoded = codec->Decode(context, coded, out, workspace.scratch);
+  Result<void> decoded = decode(*codec, context, coded);
   return decoded ? decoded : AtBlock(file, record, block, decoded.error());
+}
+
+bool IsRaw(const BlockRecord& block) { return block.codec == static_cast<uint8_t>(CodecId::kRaw); }
+
+Result<void> DecodePayload(const SnapshotSource& source, size_t tensor, size_t block,
+                           MutableBytes out, Workspace& workspace, size_t level) {
+  const BlockRecord& record = source.file->index().tensors[tensor].blocks[block];
+  // Raw blocks need no second copy.
+  if (IsRaw(record) && record.coded_bytes == out.size()) {
+    return source.file->ReadBlock(tensor, block, out);
+  }
+  return WithPayload(source, tensor, block, out.size(), workspace, level,
+                     [&](const Codec& codec, const BlockContext& context, Bytes coded) {
+                       return codec.Decode(context, coded, out, workspace.scratch);
+                     });
+}
+
+Result<void> CheckDecoded(const SnapshotSource& source, size_t tensor, size_t block,
+                          uint64_t checksum) {
+  const TensorRecord& record = source.file->index().tensors[tensor];
+  if (checksum == record.blocks[block].raw_checksum) return {};
+  return CorruptTensor(*source.file, record,
+                       fmt::format("block {} decodes to other bytes than were saved; restore an "
+                                   "older step",
+                                   block));
 }
 
 // A block kept from last time, or decoded anew.
@@ -288,19 +311,28 @@ Result<void> DecodeBlock(const SnapshotSource& source, size_t tensor, size_t blo
   BITSNAP_TRY(DecodePayload(source, tensor, block, out, workspace, level));
   // What leans on this block is checked once it is decoded itself.
   if (level > 0) return {};
-  const TensorRecord& record = source.file->index().tensors[tensor];
-  const BlockRecord& expected = record.blocks[block];
+  const BlockRecord& record = source.file->index().tensors[tensor].blocks[block];
   // Reading a raw block has compared its checksum already.
-  const uint64_t checksum = expected.codec == static_cast<uint8_t>(CodecId::kRaw)
-                                ? expected.coded_checksum
-                                : Checksum64(out);
-  if (checksum != expected.raw_checksum) {
-    return CorruptTensor(*source.file, record,
-                         fmt::format("block {} decodes to other bytes than were saved; restore an "
-                                     "older step",
-                                     block));
+  return CheckDecoded(source, tensor, block,
+                      IsRaw(record) ? record.coded_checksum : Checksum64(out));
+}
+
+Result<void> DecodePairBlock(const SnapshotSource& source, size_t tensor, size_t block,
+                             MutableBytes first, MutableBytes second, Workspace& workspace) {
+  const size_t raw_bytes = first.size() + second.size();
+  if (IsRaw(source.file->index().tensors[tensor].blocks[block])) {
+    const MutableBytes whole = Room(workspace.raw, raw_bytes);
+    BITSNAP_TRY(DecodeBlock(source, tensor, block, whole, workspace));
+    std::ranges::copy(whole.first(first.size()), first.begin());
+    std::ranges::copy(whole.subspan(first.size()), second.begin());
+    return {};
   }
-  return {};
+  BITSNAP_TRY(
+      WithPayload(source, tensor, block, raw_bytes, workspace, 0,
+                  [&](const Codec& codec, const BlockContext& context, Bytes coded) {
+                    return codec.DecodePair(context, coded, first, second, workspace.scratch);
+                  }));
+  return CheckDecoded(source, tensor, block, Checksum64(first, second));
 }
 
 Result<void> DecodeRange(const SnapshotSource& source, size_t tensor, uint64_t offset,

@@ -43,7 +43,7 @@ struct Workspace {
 
   Scratch scratch;
   std::array<Level, kLevels> levels;
-  // For the encoder.
+  // For the encoder; `raw` for whole blocks of which parts are wanted, too.
   std::vector<std::byte> raw, base, decoded, coded;
 };
 
@@ -85,6 +85,10 @@ std::string CodecNames(const SnapshotReader& file, const TensorRecord& tensor);
 // Requires: out.size() is file.RawBlockBytes of it.
 Result<void> DecodeBlock(const SnapshotSource& source, size_t tensor, size_t block,
                          MutableBytes out, Workspace& workspace, size_t level = 0);
+
+// The same of a pair's block, at level 0, each part to its own place, both half of RawBlockBytes.
+Result<void> DecodePairBlock(const SnapshotSource& source, size_t tensor, size_t block,
+                             MutableBytes first, MutableBytes second, Workspace& workspace);
 
 // Fills `out` from byte `offset` of a tensor, wherever it is. Requires: the range lies in it.
 Result<void> DecodeRange(const SnapshotSource& source, size_t tensor, uint64_t offset,

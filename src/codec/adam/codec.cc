@@ -71,13 +71,19 @@ class PairCodec : public Codec {
 
   Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
                       Scratch& scratch) const override {
+    const auto halves = Halves(out);
+    return DecodePair(context, coded, halves.v, halves.m, scratch);
+  }
+
+  Result<void> DecodePair(const BlockContext& context, Bytes coded, MutableBytes v, MutableBytes m,
+                          Scratch& scratch) const override {
     const auto params = ParamsOf(context.params, context.first_word, Pairs(context.raw_bytes));
     if (!params) return Fail(ErrorKind::kCorrupt, "adam block has malformed parameters");
     const std::optional<adam::BaseBlock> base = BaseOf(context);
     if (needs_base() && !base) {
       return Fail(ErrorKind::kCorrupt, "adam block leans on a base of another form");
     }
-    return adam::DecodeBlock(FrameOf(context, *params, base), coded, Halves(out), scratch);
+    return adam::DecodeBlock(FrameOf(context, *params, base), coded, {v, m}, scratch);
   }
 
  private:
