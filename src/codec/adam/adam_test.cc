@@ -20,90 +20,8 @@ using Limits = std::numeric_limits<float>;
 
 constexpr double kBounds[] = {0.0025, 0.012, 0.05, 0.35};
 
-struct Named {
-  const char* name;
-  std::function<Pair()> make;
-};
-
-Pair Map(Pair pair, const std::function<void(size_t, float&, float&)>& change) {
-  for (size_t i = 0; i < pair.size(); ++i) change(i, pair.v[i], pair.m[i]);
-  return pair;
-}
-
-Pair Flat(Pair pair) {
-  pair.row_words = pair.size();
-  return pair;
-}
-
-const Named kTensors[] = {
-    {"trained", [] { return Trained(300, 200, 1); }},
-    {"trained, flat", [] { return Flat(Trained(100, 777, 2)); }},
-    {"trained, several blocks", [] { return Trained(160, 1024, 3); }},
-    {"one element", [] { return Trained(1, 1, 4); }},
-    {"three elements", [] { return Trained(1, 3, 5); }},
-    {"narrow", [] { return Trained(5000, 3, 6); }},
-    {"constant rows",
-     [] {
-       return Map(Trained(64, 256, 7), [](size_t i, float& v, float& m) {
-         v = 1e-8f * static_cast<float>(1 + i / 256);
-         m = 1e-5f * static_cast<float>(i / 256);
-       });
-     }},
-    {"all the same",
-     [] {
-       return Map(Trained(64, 64, 8), [](size_t, float& v, float& m) {
-         v = 3e-9f;
-         m = 1e-6f;
-       });
-     }},
-    {"v over 60 orders of magnitude",
-     [] {
-       std::mt19937 random(9);
-       return Map(Trained(100, 300, 9), [&](size_t, float& v, float& m) {
-         const float scale = std::exp2(static_cast<float>(random() % 200) - 70);
-         v *= scale;
-         m *= std::sqrt(scale);
-       });
-     }},
-    {"m huge where v is tiny",
-     [] {
-       return Map(Trained(100, 300, 10), [](size_t i, float& v, float& m) {
-         if (i % 37 == 0) v = 1e-35f, m = 1e30f;
-       });
-     }},
-    {"eps above the root of v",
-     [] {
-       return Map(Trained(100, 300, 11), [](size_t, float& v, float& m) {
-         v *= 1e-12f;
-         m *= 1e-6f;
-       });
-     }},
-    {"idle: m decayed to almost nothing",
-     [] { return Map(Trained(100, 300, 12), [](size_t, float&, float& m) { m *= 1e-15f; }); }},
-    {"mostly zeros",
-     [] {
-       return Map(Trained(512, 256, 13), [](size_t i, float& v, float& m) {
-         if (i / 256 % 50 != 0) v = m = 0;
-       });
-     }},
-    {"one pair in a sea of zeros",
-     [] {
-       return Map(Trained(512, 256, 14), [](size_t i, float& v, float& m) {
-         if (i != 70001) v = m = 0;
-       });
-     }},
-    {"m all zero",
-     [] { return Map(Trained(100, 100, 15), [](size_t, float&, float& m) { m = 0; }); }},
-    {"heavy tails",
-     [] {
-       std::mt19937 random(16);
-       std::cauchy_distribution<float> cauchy;
-       return Map(Trained(200, 200, 16), [&](size_t, float&, float& m) { m *= cauchy(random); });
-     }},
-};
-
 TEST(Adam, ErrorStaysWithinTheBound) {
-  for (const Named& tensor : kTensors) {
+  for (const Named& tensor : Tensors()) {
     const Pair pair = tensor.make();
     const Pair base = Later(pair, 99);
     for (double bound : kBounds) {
@@ -284,7 +202,7 @@ TEST(Adam, LeansOnAnyBase) {
 }
 
 TEST(Adam, EqualBytesOnEverySimdTarget) {
-  for (const Named& tensor : kTensors) {
+  for (const Named& tensor : Tensors()) {
     const Pair pair = tensor.make();
     const Pair base = Later(pair, 80);
     for (double bound : {0.012, 0.35}) {
@@ -357,7 +275,7 @@ TEST(Adam, GoldenChecksums) {
   for (float& m : base.m) m *= 0.5f;
   const uint64_t golden_params[] = {11558337869908216701u, 8362063575357114605u,
                                     18216144896482014479u, 2417742805141618256u};
-  const uint64_t golden_decoded[] = {17479123319225122165u, 7460375700602037161u,
+  const uint64_t golden_decoded[] = {17479123319225122165u, 16406985396608873092u,
                                      4681920565111890018u, 3252692961604058595u};
   for (size_t i = 0; i < 4; ++i) {
     SCOPED_TRACE(kBounds[i]);

@@ -62,7 +62,8 @@ Means ChooseColumns(MeansFinder& finder, uint64_t elements, uint64_t row_length,
   return means;
 }
 
-// The median distance of the logarithms from their anchors, in units of the means.
+// The median distance of the logarithms from their anchors, in units of the means; 0 up to 7/8 of
+// one, as in MeansFinder::Followed.
 int MedianMove(const Sample& sample) {
   std::vector<float> moves;
   for (size_t i = 0; i < sample.size(); ++i) {
@@ -72,7 +73,8 @@ int MedianMove(const Sample& sample) {
   if (moves.empty()) return 0;
   const auto middle = moves.begin() + static_cast<std::ptrdiff_t>(moves.size() / 2);
   std::ranges::nth_element(moves, middle);
-  return static_cast<int>(std::lround(*middle * kMeanUnit));
+  const float move = *middle * kMeanUnit;
+  return std::abs(move) <= 0.875f ? 0 : static_cast<int>(std::lround(move));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "codec/adam/kernel.h"
+#include "codec/adam/sampled_run.h"
 
 namespace bitsnap::adam {
 namespace {
@@ -17,8 +18,10 @@ constexpr size_t kGroups = 32;
 class Looked {
  public:
   Looked(std::span<const int16_t> indices, std::span<const int16_t> base) {
-    const size_t stride = std::max<size_t>(1, indices.size() / (kGroups * kGroup)) * kGroup;
-    for (size_t first = 0; first < indices.size(); first += stride) {
+    const size_t groups = (indices.size() + kGroup - 1) / kGroup;
+    const size_t count = std::min(groups, kGroups);
+    for (size_t r = 0; r < count; ++r) {
+      const size_t first = SampledRun(groups, r, count) * kGroup;
       const size_t end = std::min(first + kGroup, indices.size());
       for (size_t i = first; i < end; ++i) {
         indices_[count_] = indices[i];
@@ -33,9 +36,9 @@ class Looked {
 
  private:
   size_t count_ = 0;
-  // The stride is rounded down, hence twice as many; one more for what is not counted.
-  std::array<int16_t, 2 * kGroups * kGroup + 1> indices_;
-  std::array<int16_t, 2 * kGroups * kGroup + 1> base_;
+  // One more for what is not counted.
+  std::array<int16_t, kGroups * kGroup + 1> indices_;
+  std::array<int16_t, kGroups * kGroup + 1> base_;
 };
 
 int16_t RoundedRatio(double numerator, double denominator, double limit) {
@@ -90,7 +93,7 @@ class Residuals {
  private:
   int64_t sum_ = 0;
   size_t count_;
-  std::array<int16_t, 2 * kGroups * kGroup> residuals_;
+  std::array<int16_t, kGroups * kGroup> residuals_;
 };
 
 }  // namespace

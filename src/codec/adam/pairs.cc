@@ -20,23 +20,89 @@ std::vector<std::byte> Gather(const Pair& pair, size_t first, size_t count) {
   return raw;
 }
 
+// In one of two forms, or none.
+struct Base {
+  const Pair* decoded = nullptr;
+  const Coded* coded = nullptr;
+
+  const Codec& codec() const { return coded != nullptr ? AdamDeltaCodec() : AdamCodec(); }
+};
+
 // Calls body(context, raw) for each block; the context views what lives until body returns.
 template <class Body>
-void ForBlocks(const Pair& pair, const Pair* base, Bytes params, Body body) {
+void ForBlocks(const Pair& pair, const Base& base, Bytes params, Body body) {
   for (size_t first = 0; first < pair.size(); first += kBlockPairs) {
     const size_t count = std::min(kBlockPairs, pair.size() - first);
     const auto raw = Gather(pair, first, count);
     std::vector<std::byte> old;
     BlockContext context{DType::kF32, raw.size()};
-    if (base != nullptr) {
-      old = Gather(*base, first, count);
+    if (base.decoded != nullptr) {
+      old = Gather(*base.decoded, first, count);
       context.base = old;
+    }
+    if (base.coded != nullptr) {
+      const Bytes payload = base.coded->blocks[first / kBlockPairs];
+      const CodecId codec = payload.size() < raw.size() ? CodecId::kAdam : CodecId::kRaw;
+      context.coded_base = {codec, base.coded->params, payload, raw.size()};
     }
     context.params = params;
     context.first_word = first;
     context.row_words = pair.row_words;
     body(context, raw, first, count);
   }
+}
+
+std::optional<Coded> EncodeWith(const Base& base, const Pair& pair, double bound) {
+  const Codec& codec = base.codec();
+  TensorContext tensor{.dtype = DType::kF32,
+                       .first = pair.v_bytes(),
+                       .second = pair.m_bytes(),
+                       .row_words = pair.row_words,
+                       .accepted = {.update_error = bound, .eps = kEps}};
+  if (base.coded != nullptr) tensor.base_params = base.coded->params;
+  const auto prepared = codec.Prepare(tensor);
+  if (!prepared) return std::nullopt;
+  Coded coded{.params = prepared->params, .advice = prepared->advice};
+  UpdateSums sums;
+  Scratch scratch;
+  ForBlocks(pair, base, coded.params, [&](BlockContext context, Bytes raw, size_t, size_t) {
+    context.advice = coded.advice;
+    std::vector<std::byte> out(codec.EncodeBound(raw.size()));
+    std::vector<std::byte> told(raw.size()), decoded(raw.size());
+    const auto block = codec.EncodeLossy(context, raw, raw.size(), out, told, scratch);
+    if (block) {
+      EXPECT_TRUE(codec.Decode(context, Bytes(out).first(block->bytes), decoded, scratch));
+      EXPECT_EQ(told, decoded);
+      sums.Add(block->update);
+    }
+    if (block) coded.blocks.emplace_back(out.begin(), out.begin() + block->bytes);
+    if (!block) coded.blocks.emplace_back(raw.begin(), raw.end());
+  });
+  coded.error = RelativeError(sums);
+  coded.length = RelativeLength(sums);
+  return coded;
+}
+
+Pair DecodeWith(const Base& base, const Coded& coded, const Pair& shape) {
+  Pair decoded = shape;
+  std::ranges::fill(decoded.v, -1.0f);
+  std::ranges::fill(decoded.m, -1.0f);
+  Scratch scratch;
+  size_t block = 0;
+  const auto decode = [&](const BlockContext& context, Bytes raw, size_t first, size_t count) {
+    std::vector<std::byte> out(raw.size());
+    const auto& bytes = coded.blocks.at(block++);
+    if (bytes.size() == raw.size()) {
+      out = bytes;
+    } else {
+      const auto done = base.codec().Decode(context, bytes, out, scratch);
+      ASSERT_TRUE(done) << done.error().message;
+    }
+    std::memcpy(&decoded.v[first], out.data(), count * sizeof(float));
+    std::memcpy(&decoded.m[first], out.data() + out.size() / 2, count * sizeof(float));
+  };
+  ForBlocks(shape, base, coded.params, decode);
+  return decoded;
 }
 
 }  // namespace
@@ -66,6 +132,86 @@ Pair Later(const Pair& pair, uint32_t seed) {
     later.m[i] = 0.6f * pair.m[i] + 0.18f * normal(random) * std::sqrt(later.v[i]);
   }
   return later;
+}
+
+Pair Map(Pair pair, const std::function<void(size_t, float&, float&)>& change) {
+  for (size_t i = 0; i < pair.size(); ++i) change(i, pair.v[i], pair.m[i]);
+  return pair;
+}
+
+Pair Flat(Pair pair) {
+  pair.row_words = pair.size();
+  return pair;
+}
+
+std::span<const Named> Tensors() {
+  static const Named tensors[] = {
+      {"trained", [] { return Trained(300, 200, 1); }},
+      {"trained, flat", [] { return Flat(Trained(100, 777, 2)); }},
+      {"trained, several blocks", [] { return Trained(160, 1024, 3); }},
+      {"one element", [] { return Trained(1, 1, 4); }},
+      {"three elements", [] { return Trained(1, 3, 5); }},
+      {"narrow", [] { return Trained(5000, 3, 6); }},
+      {"constant rows",
+       [] {
+         return Map(Trained(64, 256, 7), [](size_t i, float& v, float& m) {
+           v = 1e-8f * static_cast<float>(1 + i / 256);
+           m = 1e-5f * static_cast<float>(i / 256);
+         });
+       }},
+      {"all the same",
+       [] {
+         return Map(Trained(64, 64, 8), [](size_t, float& v, float& m) {
+           v = 3e-9f;
+           m = 1e-6f;
+         });
+       }},
+      {"v over 60 orders of magnitude",
+       [] {
+         std::mt19937 random(9);
+         return Map(Trained(100, 300, 9), [&](size_t, float& v, float& m) {
+           const float scale = std::exp2(static_cast<float>(random() % 200) - 70);
+           v *= scale;
+           m *= std::sqrt(scale);
+         });
+       }},
+      {"m huge where v is tiny",
+       [] {
+         return Map(Trained(100, 300, 10), [](size_t i, float& v, float& m) {
+           if (i % 37 == 0) v = 1e-35f, m = 1e30f;
+         });
+       }},
+      {"eps above the root of v",
+       [] {
+         return Map(Trained(100, 300, 11), [](size_t, float& v, float& m) {
+           v *= 1e-12f;
+           m *= 1e-6f;
+         });
+       }},
+      {"idle: m decayed to almost nothing",
+       [] { return Map(Trained(100, 300, 12), [](size_t, float&, float& m) { m *= 1e-15f; }); }},
+      {"mostly zeros",
+       [] {
+         return Map(Trained(512, 256, 13), [](size_t i, float& v, float& m) {
+           if (i / 256 % 50 != 0) v = m = 0;
+         });
+       }},
+      {"one pair in a sea of zeros",
+       [] {
+         return Map(Trained(512, 256, 14), [](size_t i, float& v, float& m) {
+           if (i != 70001) v = m = 0;
+         });
+       }},
+      {"m all zero",
+       [] { return Map(Trained(100, 100, 15), [](size_t, float&, float& m) { m = 0; }); }},
+      {"heavy tails",
+       [] {
+         std::mt19937 random(16);
+         std::cauchy_distribution<float> cauchy;
+         return Map(Trained(200, 200, 16), [&](size_t, float&, float& m) { m *= cauchy(random); });
+       }},
+  };
+  return tensors;
 }
 
 Pair Garbage(size_t elements, uint32_t seed) {
@@ -100,53 +246,19 @@ size_t Coded::bytes() const {
 }
 
 std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound) {
-  const auto prepared = AdamCodec().Prepare({.dtype = DType::kF32,
-                                             .first = pair.v_bytes(),
-                                             .second = pair.m_bytes(),
-                                             .row_words = pair.row_words,
-                                             .accepted = {.update_error = bound, .eps = kEps}});
-  if (!prepared) return std::nullopt;
-  Coded coded{.params = prepared->params, .advice = prepared->advice};
-  UpdateSums sums;
-  Scratch scratch;
-  ForBlocks(pair, base, coded.params, [&](BlockContext context, Bytes raw, size_t, size_t) {
-    context.advice = coded.advice;
-    std::vector<std::byte> out(AdamCodec().EncodeBound(raw.size()));
-    std::vector<std::byte> told(raw.size()), decoded(raw.size());
-    const auto block = AdamCodec().EncodeLossy(context, raw, raw.size(), out, told, scratch);
-    if (block) {
-      EXPECT_TRUE(AdamCodec().Decode(context, Bytes(out).first(block->bytes), decoded, scratch));
-      EXPECT_EQ(told, decoded);
-      sums.Add(block->update);
-    }
-    if (block) coded.blocks.emplace_back(out.begin(), out.begin() + block->bytes);
-    if (!block) coded.blocks.emplace_back(raw.begin(), raw.end());
-  });
-  coded.error = RelativeError(sums);
-  coded.length = RelativeLength(sums);
-  return coded;
+  return EncodeWith({.decoded = base}, pair, bound);
 }
 
 Pair Decode(const Coded& coded, const Pair& shape, const Pair* base) {
-  Pair decoded = shape;
-  std::ranges::fill(decoded.v, -1.0f);
-  std::ranges::fill(decoded.m, -1.0f);
-  Scratch scratch;
-  size_t block = 0;
-  const auto decode = [&](const BlockContext& context, Bytes raw, size_t first, size_t count) {
-    std::vector<std::byte> out(raw.size());
-    const auto& bytes = coded.blocks.at(block++);
-    if (bytes.size() == raw.size()) {
-      out = bytes;
-    } else {
-      const auto done = AdamCodec().Decode(context, bytes, out, scratch);
-      ASSERT_TRUE(done) << done.error().message;
-    }
-    std::memcpy(&decoded.v[first], out.data(), count * sizeof(float));
-    std::memcpy(&decoded.m[first], out.data() + out.size() / 2, count * sizeof(float));
-  };
-  ForBlocks(shape, base, coded.params, decode);
-  return decoded;
+  return DecodeWith({.decoded = base}, coded, shape);
+}
+
+std::optional<Coded> EncodeOn(const Coded& base, const Pair& pair, double bound) {
+  return EncodeWith({.coded = &base}, pair, bound);
+}
+
+Pair DecodeOn(const Coded& base, const Coded& coded, const Pair& shape) {
+  return DecodeWith({.coded = &base}, coded, shape);
 }
 
 }  // namespace bitsnap::adam::test

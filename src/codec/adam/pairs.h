@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,20 @@ Pair Trained(size_t rows, size_t columns, uint32_t seed);
 // The same ten steps later.
 Pair Later(const Pair& pair, uint32_t seed);
 
+// With each pair as `change` leaves it.
+Pair Map(Pair pair, const std::function<void(size_t, float&, float&)>& change);
+
+// Without rows.
+Pair Flat(Pair pair);
+
+struct Named {
+  const char* name;
+  std::function<Pair()> make;
+};
+
+// What training leaves, and what breaks codecs.
+std::span<const Named> Tensors();
+
 // Every bit random: memory that nobody wrote.
 Pair Garbage(size_t elements, uint32_t seed);
 
@@ -46,5 +62,9 @@ struct Coded {
 // Nullopt where the codec refuses. Blocks that do not become smaller stay raw.
 std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound);
 Pair Decode(const Coded& coded, const Pair& shape, const Pair* base);
+
+// The same by `adam_delta`, on a base that Encode coded without one.
+std::optional<Coded> EncodeOn(const Coded& base, const Pair& pair, double bound);
+Pair DecodeOn(const Coded& base, const Coded& coded, const Pair& shape);
 
 }  // namespace bitsnap::adam::test

@@ -25,6 +25,8 @@ constexpr double kMost = 1 - 1e-6;
 // standard deviations of the whole, if these are within this share of the squared error. What comes
 // of it is measured when the tensor is coded.
 constexpr double kDeviations = 5, kMostDeviation = 0.08, kAimOnSample = 0.998;
+// How far the step of u may then be above what keeps so many deviations.
+constexpr double kNearAim = 0.99;
 
 // By how much the length of a whole tensor's update may be off.
 constexpr double kLengthTolerance = 0.008;
@@ -209,9 +211,25 @@ Estimate EstimateError(const AdamTensor& tensor, const Params& params) {
   return {error2, std::sqrt(square * unseen) / sums.norm2};
 }
 
+// False where the tensor is too uneven for a sample to tell.
+bool Tells(const Estimate& estimate) {
+  return kDeviations * estimate.deviation <= kMostDeviation * estimate.error2;
+}
+
+// By what to scale the step of u so that the bound is kept, almost surely.
+std::optional<double> FactorToAim(const Grid& grid, double bound, const Estimate& estimate) {
+  const double aim = kAimOnSample * bound;
+  return FactorOfU(grid, aim * aim - kDeviations * estimate.deviation, estimate.error2);
+}
+
 // Whether a sample is much less than the tensor.
 bool IsLarge(const AdamTensor& tensor) {
   return tensor.v.size() / sizeof(float) > 2 * kLargeSample;
+}
+
+// Whether its grids are settled on a sample. The stretch of coarse ones needs all pairs.
+bool IsSampled(const AdamTensor& tensor, const Grid& grid) {
+  return !IsCoarse(grid) && IsLarge(tensor);
 }
 
 // Scales a fine grid of u until a sample's error is so far below the bound that the whole tensor's
@@ -220,13 +238,12 @@ bool IsLarge(const AdamTensor& tensor) {
 bool SettleOnSample(const AdamTensor& tensor, double bound, Params& params) {
   constexpr int kRounds = 4;
   for (int round = 0; round < kRounds; ++round) {
-    const auto [error2, deviation] = EstimateError(tensor, params);
-    if (!(kDeviations * deviation <= kMostDeviation * error2)) return false;
-    const double aim = kAimOnSample * bound;
-    const auto factor = FactorOfU(params.grid, aim * aim - kDeviations * deviation, error2);
+    const Estimate estimate = EstimateError(tensor, params);
+    if (!Tells(estimate)) return false;
+    const auto factor = FactorToAim(params.grid, bound, estimate);
     if (!factor) return false;
     params.grid.u_step *= RescaleFactor(*factor);
-    // A small change of the step changes the error as foretold.
+    // A small change of the step changes the error about as foretold: see kNearAim.
     if (std::abs(*factor - 1) < 0.04) return true;
   }
   return false;
@@ -245,9 +262,7 @@ void FitCloser(const AdamTensor& tensor, double bound, double rms, Params& param
 }
 
 bool Settle(const AdamTensor& tensor, double bound, double rms, Free free, Params& params) {
-  // The stretch of coarse grids needs all pairs.
-  const bool sampled = !IsCoarse(params.grid) && IsLarge(tensor);
-  if (sampled && SettleOnSample(tensor, bound, params)) return true;
+  if (IsSampled(tensor, params.grid) && SettleOnSample(tensor, bound, params)) return true;
   FitCloser(tensor, bound, rms, params);
   return SettleOnAll(tensor, bound, free, params);
 }
@@ -256,21 +271,40 @@ bool IsServed(const AdamTensor& tensor, double bound) {
   return !tensor.v.empty() && bound > 0 && bound < 1;
 }
 
+std::optional<Choice> Store(const Params& params) {
+  std::vector<std::byte> bytes = WriteParams(params);
+  if (!ReadParams(bytes)) return std::nullopt;
+  return Choice{std::move(bytes), params.stretch};
+}
+
 // What there is to store of grids that a sample suggests, once they suit the whole tensor.
 std::optional<Choice> Finish(const AdamTensor& tensor, double bound, double rms, Free free,
                              const Means& means, const Found& found) {
   Params params = means.View(found.grid);
   params.stretch = found.stretch;
   if (!Settle(tensor, bound, rms, free, params)) return std::nullopt;
-  std::vector<std::byte> bytes = WriteParams(params);
-  if (!ReadParams(bytes)) return std::nullopt;
-  return Choice{std::move(bytes), params.stretch};
+  return Store(params);
 }
 
 // Whether the base's grid of v is about what the bound asks for: coarser ones leave nothing of the
 // error to u, finer ones take bits for nothing.
 bool Suits(const Grid& base, double bound) {
-  return base.v_step * kErrorPerVStep <= 0.9 * bound && base.v_step >= EvenVStep(bound) / 3;
+  return base.v_step * kErrorPerVStep <= 0.95 * bound && base.v_step >= EvenVStep(bound) / 3;
+}
+
+// Whether the params, whose grids are the base's, suit the tensor as they are: what has not changed
+// since is then nothing but the base's indices.
+bool SuitAlready(const AdamTensor& tensor, double bound, const Params& params) {
+  if (IsSampled(tensor, params.grid)) {
+    if (const Estimate estimate = EstimateError(tensor, params); Tells(estimate)) {
+      const auto factor = FactorToAim(params.grid, bound, estimate);
+      return factor && *factor >= kNearAim && *factor <= 1 / kNearEnough;
+    }
+  }
+  const UpdateSums sums = MeasureAll(tensor, params);
+  const double error = RelativeError(sums);
+  const bool straight = !IsCoarse(params.grid) || IsStraight(sums, kLengthTolerance);
+  return error <= kMost * bound && error >= kNearEnough * bound && straight;
 }
 
 }  // namespace
@@ -294,12 +328,14 @@ std::optional<Choice> PrepareOnBase(const AdamTensor& tensor, const Params& base
   const Means means = FollowMeans(tensor.v, base, small);
   const double rms = small.UpdateRms();
   Found found{{base.grid.v_step, base.grid.u_step, float_eps}};
-  if (rms > 0) {
+  const bool suits = SuitAlready(tensor, bound, means.View(found.grid));
+  if (!suits && rms > 0) {
     found.grid.u_step = static_cast<float>(EvenUStep(bound, rms));
-    const bool settled = !IsCoarse(found.grid) && IsLarge(tensor);
+    const bool settled = IsSampled(tensor, found.grid);
     if (!settled && !FitU(small, kAim * bound, rms, found)) return std::nullopt;
   }
   if (small.Bits(found.grid, found.stretch) > kPayingBits) return std::nullopt;
+  if (suits) return Store(means.View(found.grid));
   return Finish(tensor, bound, rms, Free::kU, means, found);
 }
 
