@@ -36,12 +36,17 @@ std::vector<std::byte> MakeBase(Bytes like, size_t size, size_t stride) {
 
 // A block's surroundings, owned, each of exactly its size.
 struct Surroundings {
-  std::vector<std::byte> base, peer, params, advice;
+  std::vector<std::byte> base, peer, params, advice, base_params, base_payload;
   DType dtype, peer_dtype;
+  BaseForm base_form;
   size_t size;
 
   BlockContext context() const {
-    BlockContext context{.dtype = dtype, .raw_bytes = size, .base = base};
+    BlockContext context{.dtype = dtype, .raw_bytes = size};
+    if (base_form != BaseForm::kCoded) context.base = base;
+    if (base_form == BaseForm::kCoded) {
+      context.coded_base = {CodecId::kAdam, base_params, base_payload, size};
+    }
     if (!peer.empty()) context.peer = {peer_dtype, peer};
     context.params = params;
     context.advice = advice;
@@ -50,12 +55,46 @@ struct Surroundings {
   }
 };
 
+Accepted AcceptedBy(const Head& head) {
+  return {.update_error = head.flip / 400.0, .master_bits = 1 + head.flip_at % 16u};
+}
+
+// Codes the base as one that stands alone, with one byte flipped in some inputs. Where its codec
+// refuses, what is there already remains.
+void CodeBase(const Head& head, Surroundings& around) {
+  const Codec& codec = GetCodec(CodecId::kAdam);
+  const Bytes base = around.base;
+  const auto prepared = codec.Prepare({.dtype = around.dtype,
+                                       .first = base.first(base.size() / 2),
+                                       .second = base.subspan(base.size() / 2),
+                                       .row_words = around.context().row_words,
+                                       .accepted = AcceptedBy(head)});
+  if (!prepared) return;
+  BlockContext context{.dtype = around.dtype, .raw_bytes = around.size};
+  context.params = prepared->params;
+  context.advice = prepared->advice;
+  std::vector<std::byte> out(codec.EncodeBound(around.size));
+  Scratch scratch;
+  const auto size = codec.Encode(context, base, SIZE_MAX, out, scratch);
+  if (!size) return;
+  around.base_params = prepared->params;
+  around.base_payload.assign(out.begin(), out.begin() + *size);
+  if (head.words % 2 == 0) return;
+  around.base_payload[head.flip_at % *size] ^= static_cast<std::byte>(head.flip);
+}
+
 Surroundings MakeSurroundings(const Codec& codec, const Head& head, DType dtype, Bytes data,
                               size_t size) {
-  Surroundings result{.dtype = dtype, .size = size};
+  Surroundings result{.dtype = dtype, .base_form = codec.base_form(), .size = size};
   result.base = MakeBase(data, size, head.base_stride);
   result.peer_dtype = head.flip % 2 == 0 ? DType::kBF16 : DType::kF16;
   if (codec.needs_peer()) result.peer = MakeBase(data, size / 2, head.base_stride);
+  if (result.base_form == BaseForm::kCoded) {
+    const size_t params = std::min<size_t>(data.size(), head.flip % 64);
+    result.base_params.assign(data.begin(), data.begin() + params);
+    result.base_payload.assign(data.begin() + params, data.end());
+    CodeBase(head, result);
+  }
   return result;
 }
 
@@ -78,7 +117,8 @@ bool Prepare(const Codec& codec, const Head& head, Bytes raw, Surroundings& arou
   TensorContext tensor{.dtype = around.dtype, .first = raw.first(part)};
   if (codec.parts() == 2) tensor.second = raw.subspan(part);
   tensor.row_words = around.context().row_words;
-  tensor.accepted = {.update_error = head.flip / 400.0, .master_bits = 1 + head.flip_at % 16u};
+  tensor.accepted = AcceptedBy(head);
+  tensor.base_params = around.base_params;
   const auto prepared = codec.Prepare(tensor);
   if (prepared) around.params = prepared->params, around.advice = prepared->advice;
   return prepared.has_value();

@@ -58,5 +58,16 @@ TEST(Checksum, IsXxh3WithSeedZero) {
   EXPECT_EQ(ToHex(Checksum128({})), "99aa06d3014798d86001c324468d497f");
 }
 
+TEST(Checksum, OfTwoPartsIsThatOfBothInARow) {
+  std::vector<std::byte> bytes(5000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * i >> 3);
+  for (size_t size : {0, 1, 17, 240, 241, 4096, 5000}) {
+    const Bytes all = Bytes(bytes).first(size);
+    for (size_t cut : {size_t{0}, size / 2, size}) {
+      EXPECT_EQ(Checksum64(all.first(cut), all.subspan(cut)), Checksum64(all)) << size;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bitsnap

@@ -37,7 +37,7 @@ std::array<std::vector<float>, 2> Moments(float later) {
   return moments;
 }
 
-void Write(const std::string& name, float later, const SnapshotReader* base) {
+void Write(const std::string& name, float later, const SnapshotReader* base, CodecId codec) {
   const auto moments = Moments(later);
   std::array<TensorView, 2> views;
   for (size_t k : {0, 1}) {
@@ -47,16 +47,17 @@ void Write(const std::string& name, float later, const SnapshotReader* base) {
                      .role = k == 0 ? Role::kExpAvgSq : Role::kExpAvg};
     views[k].bytes = std::as_bytes(std::span(moments[k]));
   }
-  const auto prepared = GetCodec(CodecId::kAdam)
-                            .Prepare({.dtype = DType::kF32,
-                                      .first = views[0].bytes,
-                                      .second = views[1].bytes,
-                                      .row_words = kColumns,
-                                      .accepted = {.update_error = 0.012}});
+  TensorContext tensor{.dtype = DType::kF32,
+                       .first = views[0].bytes,
+                       .second = views[1].bytes,
+                       .row_words = kColumns,
+                       .accepted = {.update_error = 0.012}};
+  if (base != nullptr) tensor.base_params = base->index().tensors[0].params;
+  const auto prepared = GetCodec(codec).Prepare(tensor);
   std::vector<EncodeTask> tasks(2);
   for (uint32_t k : {0u, 1u}) {
     tasks[k].tensor = &views[k];
-    tasks[k].plan.codecs = {CodecId::kAdam};
+    tasks[k].plan.codecs = {codec};
     if (base != nullptr) tasks[k].base_tensor = k;
   }
   tasks[0].second = 1;
@@ -72,9 +73,10 @@ void Write(const std::string& name, float later, const SnapshotReader* base) {
   ASSERT_TRUE(file->Close());
 }
 
-SnapshotReader Open(const std::string& name, float later, const SnapshotReader* base) {
+SnapshotReader Open(const std::string& name, float later, const SnapshotReader* base,
+                    CodecId codec) {
   if (std::getenv("BITSNAP_WRITE_GOLDEN") != nullptr && !std::filesystem::exists(PathOf(name))) {
-    Write(name, later, base);
+    Write(name, later, base, codec);
   }
   return *SnapshotReader::Open(*PosixFileSystem().Open(PathOf(name)));
 }
@@ -97,10 +99,10 @@ struct Payload {
   PlaneKind symbols;
 };
 
-Payload PayloadOf(const SnapshotReader& file) {
+Payload PayloadOf(const SnapshotReader& file, CodecId codec) {
   EXPECT_EQ(file.index().tensors[0].blocks.size(), 1u);
   const BlockRecord& block = file.index().tensors[0].blocks[0];
-  EXPECT_EQ(block.codec, static_cast<uint8_t>(CodecId::kAdam));
+  EXPECT_EQ(block.codec, static_cast<uint8_t>(codec));
   std::vector<std::byte> bytes(block.coded_bytes);
   EXPECT_TRUE(file.ReadBlock(0, 0, bytes));
   ByteReader reader(bytes);
@@ -115,20 +117,28 @@ Payload PayloadOf(const SnapshotReader& file) {
   return payload;
 }
 
-TEST(GoldenPairs, HoldWhatTheyAlwaysHeld) {
-  const SnapshotReader alone = Open("v2-adam.bsnap", 1, nullptr);
-  EXPECT_EQ(PayloadOf(alone).symbols, PlaneKind::kHuffman);
-  EXPECT_EQ(DecodedChecksums({&alone, nullptr}),
-            (std::array<uint64_t, 2>{17424959345250789427u, 1450069776867245144u}));
+SnapshotReader OpenAlone() { return Open("v2-adam.bsnap", 1, nullptr, CodecId::kAdam); }
 
-  const SnapshotReader delta = Open("v2-adam-delta.bsnap", 1.25f, &alone);
-  const Payload payload = PayloadOf(delta);
+void ExpectThatItLeans(const std::string& name, CodecId codec, std::array<uint64_t, 2> checksums) {
+  const SnapshotReader alone = OpenAlone();
+  const SnapshotReader delta = Open(name, 1.25f, &alone, codec);
+  const Payload payload = PayloadOf(delta, codec);
   EXPECT_EQ(payload.symbols, PlaneKind::kHuffman);
   EXPECT_NE(payload.slopes[0], 0);
   EXPECT_NE(payload.slopes[1], 0);
   ASSERT_TRUE(CheckSource({&delta, &alone}));
-  EXPECT_EQ(DecodedChecksums({&delta, &alone}),
-            (std::array<uint64_t, 2>{16145854720238358224u, 892403255113319436u}));
+  EXPECT_EQ(DecodedChecksums({&delta, &alone}), checksums);
+}
+
+TEST(GoldenPairs, HoldWhatTheyAlwaysHeld) {
+  const SnapshotReader alone = OpenAlone();
+  EXPECT_EQ(PayloadOf(alone, CodecId::kAdam).symbols, PlaneKind::kHuffman);
+  EXPECT_EQ(DecodedChecksums({&alone, nullptr}),
+            (std::array<uint64_t, 2>{17424959345250789427u, 1450069776867245144u}));
+  ExpectThatItLeans("v2-adam-delta.bsnap", CodecId::kAdam,
+                    {16145854720238358224u, 892403255113319436u});
+  ExpectThatItLeans("v2-adam-on-indices.bsnap", CodecId::kAdamDelta,
+                    {11481352469327264497u, 11856409913701588010u});
 }
 
 }  // namespace

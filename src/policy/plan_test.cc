@@ -129,6 +129,30 @@ TEST(EstimateBytes, ScalesTheBestOfTheSample) {
   EXPECT_EQ(EstimateBytes({}, true), 0u);
 }
 
+TensorSample SampleOfMoments(uint64_t on_base, uint64_t alone) {
+  return {1 << 20, 1 << 16, {{CodecId::kAdamDelta, true, on_base}, {CodecId::kAdam, false, alone}}};
+}
+
+TEST(PlanMoments, LeansWhereThatSavesOneInSixtyFour) {
+  const TensorPlan plan = *PlanMoments(Profile::kBalanced, true);
+  EXPECT_EQ(BaseFormOf(plan), BaseForm::kCoded);
+  EXPECT_EQ(BaseFormOf(*PlanMoments(Profile::kBalanced, false)), BaseForm::kDecoded);
+  const auto narrow = [&](uint64_t on_base, bool with_base) {
+    return Narrow(plan, SampleOfMoments(on_base, 6400), with_base);
+  };
+  for (uint64_t on_base : {1, 6299, 6300}) {
+    const TensorPlan leaning = narrow(on_base, true);
+    EXPECT_EQ(leaning.codecs, std::vector{CodecId::kAdamDelta});
+    EXPECT_EQ(leaning.others, std::vector{CodecId::kAdam});
+    EXPECT_EQ(narrow(on_base, false).codecs, std::vector{CodecId::kAdam});
+    EXPECT_EQ(EstimateBytes(SampleOfMoments(on_base, 6400), true), 16 * on_base);
+  }
+  for (uint64_t on_base : {6301, 6400, 10000}) {
+    EXPECT_EQ(narrow(on_base, true).codecs, std::vector{CodecId::kAdam});
+    EXPECT_EQ(EstimateBytes(SampleOfMoments(on_base, 6400), true), uint64_t{16 * 6400});
+  }
+}
+
 TEST(DecideBase, AsksForATwentieth) {
   EXPECT_TRUE(DecideBase(5, {1000, 950}, {1000, 1}).delta);
   EXPECT_FALSE(DecideBase(5, {1000, 951}, {1000, 1}).delta);
