@@ -31,7 +31,6 @@ class Sample {
 
  private:
   float eps_;
-  size_t elements_;             // of the tensor
   std::vector<uint64_t> runs_;  // first element of each
   std::vector<std::byte> v_;
   std::vector<std::byte> m_;
