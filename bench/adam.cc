@@ -1,7 +1,8 @@
-// The codec `adam` on real checkpoints: bits a pair, error and speed, one thread, for each bound.
+// The codecs `adam` and `adam_delta` on real checkpoints: bits a pair, error and speed, one thread,
+// for each bound.
 //   adam_bench FILE.safetensors [BASE.safetensors] [BOUND …]
-// With a base, that is first coded by itself within the same bound, and its decoded values are what
-// FILE's blocks lean on, as in a chain of lossy snapshots.
+// With a base, that is first coded by itself within the same bound, and FILE's blocks lean on its
+// indices, as those of a snapshot do.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -93,39 +94,46 @@ void AddErrors(const Pair& pair, const Pair& decoded, double eps, Totals& totals
   totals.norm2 += norm2;
 }
 
-// Codes and decodes one pair; what comes back, the pair itself where it is left lossless.
-Pair Through(const Pair& pair, const Pair* base, double bound, Totals& totals) {
+// As a snapshot holds it; no params where the pair is left lossless.
+struct Coded {
+  Buffer params;
+  std::vector<Buffer> blocks;  // of raw bytes where the codec refused
+};
+
+// Codes and decodes one pair.
+Coded Through(const Pair& pair, const Coded* base, double bound, Totals& totals) {
   constexpr double kEps = 1e-8;
-  const Codec& codec = AdamCodec();
+  const Codec& codec = base != nullptr ? AdamDeltaCodec() : AdamCodec();
   const size_t size = pair.v.size();
   totals.pairs += static_cast<double>(size / 4);
+  TensorContext tensor{.dtype = DType::kF32,
+                       .first = pair.v,
+                       .second = pair.m,
+                       .row_words = pair.row_words,
+                       .accepted = {.update_error = bound, .eps = kEps}};
+  if (base != nullptr) tensor.base_params = base->params;
   double start = Now();
-  const auto prepared = codec.Prepare({.dtype = DType::kF32,
-                                       .first = pair.v,
-                                       .second = pair.m,
-                                       .row_words = pair.row_words,
-                                       .accepted = {.update_error = bound, .eps = kEps}});
+  const auto prepared = codec.Prepare(tensor);
   totals.prepare += Now() - start;
   if (!prepared) {
     totals.lossless_pairs += static_cast<double>(size / 4);
-    return pair;
+    return {};
   }
   totals.coded_bytes += static_cast<double>(prepared->params.size());
+  Coded result{.params = prepared->params, .blocks = {}};
   Pair decoded{Buffer(size), Buffer(size), pair.row_words};
   static Scratch scratch;
-  static Buffer raw(kBlockBytes), old(kBlockBytes), back(kBlockBytes);
+  static Buffer raw(kBlockBytes);
   static Buffer out(codec.EncodeBound(kBlockBytes));
   for (size_t first = 0; first < size; first += kBlockBytes / 2) {
     const size_t part = std::min(kBlockBytes / 2, size - first);
-    const auto gather = [&](const Pair& from, Buffer& to) {
-      std::memcpy(to.data(), &from.v[first], part);
-      std::memcpy(to.data() + part, &from.m[first], part);
-    };
-    gather(pair, raw);
+    std::memcpy(raw.data(), &pair.v[first], part);
+    std::memcpy(raw.data() + part, &pair.m[first], part);
     BlockContext context{DType::kF32, 2 * part};
     if (base != nullptr) {
-      gather(*base, old);
-      context.base = Bytes(old).first(2 * part);
+      const Buffer& payload = base->blocks[result.blocks.size()];
+      const CodecId id = payload.size() < 2 * part ? CodecId::kAdam : CodecId::kRaw;
+      context.coded_base = {id, base->params, payload, 2 * part};
     }
     context.params = prepared->params;
     context.advice = prepared->advice;
@@ -134,21 +142,24 @@ Pair Through(const Pair& pair, const Pair* base, double bound, Totals& totals) {
     start = Now();
     const auto coded = codec.Encode(context, Bytes(raw).first(2 * part), 2 * part, out, scratch);
     totals.encode += Now() - start;
+    const Buffer& stored = coded ? out : raw;
+    const size_t stored_bytes = coded.value_or(2 * part);
+    result.blocks.emplace_back(stored.begin(), stored.begin() + stored_bytes);
+    totals.coded_bytes += static_cast<double>(stored_bytes);
+    const MutableBytes v = MutableBytes(decoded.v).subspan(first, part);
+    const MutableBytes m = MutableBytes(decoded.m).subspan(first, part);
     if (!coded) {
-      totals.coded_bytes += static_cast<double>(2 * part);
+      std::memcpy(v.data(), raw.data(), part);
+      std::memcpy(m.data(), raw.data() + part, part);
       continue;
     }
-    totals.coded_bytes += static_cast<double>(*coded);
     start = Now();
-    const auto done = codec.Decode(context, Bytes(out).first(*coded),
-                                   MutableBytes(back).first(2 * part), scratch);
+    const auto done = codec.DecodePair(context, result.blocks.back(), v, m, scratch);
     totals.decode += Now() - start;
     if (!done) std::abort();
-    std::memcpy(&decoded.v[first], back.data(), part);
-    std::memcpy(&decoded.m[first], back.data() + part, part);
   }
   AddErrors(pair, decoded, kEps, totals);
-  return decoded;
+  return result;
 }
 
 void Run(const Pairs& pairs, const Pairs* bases, double bound) {
@@ -157,7 +168,7 @@ void Run(const Pairs& pairs, const Pairs* bases, double bound) {
     if (bases == nullptr) {
       Through(pair, nullptr, bound, totals);
     } else {
-      const Pair base = Through(bases->at(name), nullptr, bound, ignored);
+      const Coded base = Through(bases->at(name), nullptr, bound, ignored);
       Through(pair, &base, bound, totals);
     }
   }
