@@ -164,6 +164,15 @@ class Codec {
     return LossyBlock{*size};
   }
 
+  // EncodeLossy with the two halves of `raw` wherever they are. Requires: as EncodeLossy; parts()
+  // is 2.
+  virtual std::optional<LossyBlock> EncodePair(const BlockContext&, Bytes /*first*/,
+                                               Bytes /*second*/, size_t /*limit*/,
+                                               MutableBytes /*out*/, MutableBytes /*decoded*/,
+                                               Scratch&) const {
+    return std::nullopt;
+  }
+
   // Decodes a payload of any origin into `out`. Fails with kCorrupt when it breaks the codec's
   // spec; never reads or writes outside the spans, never allocates by a length from the payload.
   // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base in base_form() if

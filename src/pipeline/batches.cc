@@ -39,19 +39,6 @@ std::vector<std::span<const BlockRange>> SplitIntoBatches(const std::vector<Bloc
 
 namespace {
 
-// The block's bytes of a task and, behind them, of the pair's other task.
-Bytes RawOf(std::span<const EncodeTask> tasks, const EncodeTask& task, const BlockRange& block,
-            Workspace& workspace) {
-  const size_t part_bytes = block.bytes / task.parts();
-  const Bytes first = task.tensor->bytes.subspan(block.begin, part_bytes);
-  if (!task.second) return first;
-  const Bytes second = tasks[*task.second].tensor->bytes.subspan(block.begin, part_bytes);
-  const MutableBytes both = Room(workspace.raw, block.bytes);
-  std::ranges::copy(first, both.begin());
-  std::ranges::copy(second, both.begin() + part_bytes);
-  return both;
-}
-
 Result<Bytes> BaseOf(std::span<const EncodeTask> tasks, const EncodeTask& task,
                      const BlockRange& block, const SnapshotSource& base, Workspace& workspace) {
   const size_t part_bytes = block.bytes / task.parts();
@@ -96,7 +83,10 @@ Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRa
     }
   }
   if (task.peer) context.peer = PeerOf(*tasks[*task.peer].tensor, info, block);
-  return BlockData{context, RawOf(tasks, task, block, workspace)};
+  const size_t part_bytes = block.bytes / task.parts();
+  BlockData data{context, task.tensor->bytes.subspan(block.begin, part_bytes)};
+  if (task.second) data.second = tasks[*task.second].tensor->bytes.subspan(block.begin, part_bytes);
+  return data;
 }
 
 }  // namespace bitsnap

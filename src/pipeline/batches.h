@@ -26,10 +26,11 @@ void AppendBlocks(std::span<const EncodeTask> tasks, std::vector<BlockRange>& bl
 // Consecutive runs of at most kBatchBytes, views of `blocks`.
 std::vector<std::span<const BlockRange>> SplitIntoBatches(const std::vector<BlockRange>& blocks);
 
-// What there is to code a block from; both may lie in the workspace.
+// What there is to code a block from: views of the tensors and of the workspace.
 struct BlockData {
   BlockContext context;
-  Bytes raw;
+  Bytes raw;          // of a pair, the first part
+  Bytes second = {};  // of a pair, its other part
 };
 
 // Gathers it for a block of tasks[block.tensor], fetching the base's block in the form that

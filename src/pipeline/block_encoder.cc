@@ -70,33 +70,19 @@ Choice EncodeSmallest(const TensorPlan& plan, const BlockContext& context, Bytes
   return trial.best();
 }
 
-// Whether its codec, which is alone then, may lose something.
-bool MayLose(const TensorPlan& plan, const BlockContext& context) {
-  return plan.codecs.size() == 1 && !GetCodec(plan.codecs.front()).IsLossless(context.params);
+// The codec that may lose something, which is alone in its plan; null where there is none.
+const Codec* LossyOf(const TensorPlan& plan, const BlockContext& context) {
+  if (plan.codecs.size() != 1) return nullptr;
+  const Codec& codec = GetCodec(plan.codecs.front());
+  return codec.IsLossless(context.params) || !Applies(codec, context) ? nullptr : &codec;
 }
 
-struct LossyChoice : Choice {
-  ErrorSums error;
-};
-
-// By the first of the plan's codecs that suits the block, or raw. Leaves what comes back in
-// `decoded`.
-LossyChoice EncodeLossy(const TensorPlan& plan, const BlockContext& context, Bytes raw,
-                        MutableBytes out, MutableBytes decoded, Scratch& scratch) {
-  for (const auto* codecs : {&plan.codecs, &plan.others}) {
-    for (CodecId id : *codecs) {
-      const Codec& codec = GetCodec(id);
-      if (!Applies(codec, context)) continue;
-      const auto coded = codec.EncodeLossy(context, raw, raw.size(), out, decoded, scratch);
-      if (!coded) continue;
-      LossyChoice choice{{&codec, coded->bytes}, {}};
-      if (codec.parts() == 1) choice.error = MeasureError(raw, decoded);
-      choice.error.update = coded->update;
-      return choice;
-    }
-  }
-  std::memcpy(decoded.data(), raw.data(), raw.size());
-  return {{.bytes = raw.size()}, {}};
+BlockRecord RecordOf(const Choice& choice, uint64_t raw_checksum, Bytes payload) {
+  const bool is_raw = choice.codec->id() == CodecId::kRaw;
+  return {.codec = static_cast<uint8_t>(choice.codec->id()),
+          .coded_bytes = static_cast<uint32_t>(payload.size()),
+          .coded_checksum = is_raw ? raw_checksum : Checksum64(payload),
+          .raw_checksum = raw_checksum};
 }
 
 }  // namespace
@@ -110,25 +96,44 @@ size_t PayloadBound(size_t raw_bytes) {
 EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, Bytes raw,
                          MutableBytes out, Workspace& workspace) {
   EncodedBlock block;
-  Choice choice;
+  Choice choice{.bytes = raw.size()};
   Bytes decoded = raw;
-  if (MayLose(plan, context)) {
+  if (const Codec* lossy = LossyOf(plan, context)) {
     const MutableBytes room = Room(workspace.decoded, raw.size());
-    const auto lossy = EncodeLossy(plan, context, raw, out, room, workspace.scratch);
-    choice = lossy;
-    block.error = lossy.error;
-    decoded = room;
+    const auto coded = lossy->EncodeLossy(context, raw, raw.size(), out, room, workspace.scratch);
+    if (coded) {
+      choice = {lossy, coded->bytes};
+      decoded = room;
+      block.error = MeasureError(raw, decoded);
+      block.error.update = coded->update;
+    }
   } else {
     choice = EncodeSmallest(plan, context, raw, out, workspace);
   }
-  block.record.raw_checksum = Checksum64(decoded);
-  const bool is_raw = choice.codec->id() == CodecId::kRaw;
-  if (is_raw) std::memcpy(out.data(), raw.data(), raw.size());
-  block.record.codec = static_cast<uint8_t>(choice.codec->id());
-  block.record.coded_bytes = static_cast<uint32_t>(choice.bytes);
-  block.record.coded_checksum =
-      is_raw ? block.record.raw_checksum : Checksum64(out.first(choice.bytes));
+  if (choice.codec->id() == CodecId::kRaw) std::memcpy(out.data(), raw.data(), raw.size());
+  block.record = RecordOf(choice, Checksum64(decoded), out.first(choice.bytes));
   return block;
+}
+
+EncodedBlock EncodePairBlock(const TensorPlan& plan, const BlockContext& context, Bytes first,
+                             Bytes second, MutableBytes out, Workspace& workspace) {
+  const size_t raw_bytes = first.size() + second.size();
+  const MutableBytes decoded = Room(workspace.decoded, raw_bytes);
+  for (const auto* codecs : {&plan.codecs, &plan.others}) {
+    for (CodecId id : *codecs) {
+      const Codec& codec = GetCodec(id);
+      if (!Applies(codec, context)) continue;
+      const auto coded =
+          codec.EncodePair(context, first, second, raw_bytes, out, decoded, workspace.scratch);
+      if (!coded) continue;
+      EncodedBlock block{RecordOf({&codec}, Checksum64(decoded), out.first(coded->bytes)), {}};
+      block.error.update = coded->update;
+      return block;
+    }
+  }
+  std::memcpy(out.data(), first.data(), first.size());
+  std::memcpy(out.data() + first.size(), second.data(), second.size());
+  return {RecordOf({}, Checksum64(first, second), out.first(raw_bytes)), {}};
 }
 
 }  // namespace bitsnap

@@ -23,4 +23,8 @@ size_t PayloadBound(size_t raw_bytes);
 EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, Bytes raw,
                          MutableBytes out, Workspace& workspace);
 
+// The same of a pair's block, by the first of the plan's codecs that suits it, others included.
+EncodedBlock EncodePairBlock(const TensorPlan& plan, const BlockContext& context, Bytes first,
+                             Bytes second, MutableBytes out, Workspace& workspace);
+
 }  // namespace bitsnap

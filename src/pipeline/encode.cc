@@ -88,8 +88,11 @@ class Encoder {
       const MutableBytes target(out.payload.get() + out.payload_bytes,
                                 PayloadCapacity() - out.payload_bytes);
       BITSNAP_ASSIGN(const BlockData data, ReadBlockData(tasks_, block, base_, workspace));
+      const TensorPlan& plan = tasks_[block.tensor].plan;
       const EncodedBlock encoded =
-          EncodeBlock(tasks_[block.tensor].plan, data.context, data.raw, target, workspace);
+          data.second.empty()
+              ? EncodeBlock(plan, data.context, data.raw, target, workspace)
+              : EncodePairBlock(plan, data.context, data.raw, data.second, target, workspace);
       out.payload_bytes += encoded.record.coded_bytes;
       out.blocks.push_back(encoded);
     }

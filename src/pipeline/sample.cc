@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <tuple>
 
@@ -24,6 +25,15 @@ void AppendPieces(size_t number, const EncodeTask& task, std::vector<BlockRange>
     piece.bytes = std::min(piece.bytes, task.parts() * kSamplePieceBytes);
     pieces.push_back(piece);
   }
+}
+
+// Both parts of a pair, one behind the other.
+Bytes Gather(const BlockData& data, Workspace& workspace) {
+  if (data.second.empty()) return data.raw;
+  const MutableBytes both = Room(workspace.raw, data.context.raw_bytes);
+  std::memcpy(both.data(), data.raw.data(), data.raw.size());
+  std::memcpy(both.data() + data.raw.size(), data.second.data(), data.second.size());
+  return both;
 }
 
 struct Variant {
@@ -151,13 +161,13 @@ class Sampler {
     BITSNAP_ASSIGN(
         const BlockData with_base,
         ReadBlockData(tasks_, piece, leans ? base_ : SnapshotSource{}, worker.workspace));
-    BlockData without_base = with_base;
-    without_base.context.base.reset();
-    without_base.context.coded_base.reset();
+    const Bytes raw = Gather(with_base, worker.workspace);
+    BlockContext without_base = with_base.context;
+    without_base.base.reset();
+    without_base.coded_base.reset();
     for (const Variant& variant : VariantsOf(tasks_[piece.tensor], leans)) {
-      const BlockData& data = variant.with_base ? with_base : without_base;
-      sizes.push_back(
-          variant.codec->Estimate(data.context, data.raw, worker.out, worker.workspace.scratch));
+      const BlockContext& context = variant.with_base ? with_base.context : without_base;
+      sizes.push_back(variant.codec->Estimate(context, raw, worker.out, worker.workspace.scratch));
     }
     return {};
   }

@@ -163,8 +163,7 @@ Result<void> WithPayload(const SnapshotSource& source, size_t tensor, size_t blo
     return CorruptTensor(file, record, "it leans on too many others");
   ContextReader reader(source, tensor, block, raw_bytes, workspace, level);
   BITSNAP_ASSIGN(const BlockContext context, reader.Read(*codec));
-  const MutableBytes coded =
-      Room(workspace.levels[level].coded, record.blocks[block].coded_bytes);
+  const MutableBytes coded = Room(workspace.levels[level].coded, record.blocks[block].coded_bytes);
   BITSNAP_TRY(file.ReadBlock(tensor, block, coded));
   Result<void> decoded = decode(*codec, context, coded);
   return decoded ? decoded : AtBlock(file, record, block, decoded.error());
@@ -327,11 +326,11 @@ Result<void> DecodePairBlock(const SnapshotSource& source, size_t tensor, size_t
     std::ranges::copy(whole.subspan(first.size()), second.begin());
     return {};
   }
-  BITSNAP_TRY(
-      WithPayload(source, tensor, block, raw_bytes, workspace, 0,
-                  [&](const Codec& codec, const BlockContext& context, Bytes coded) {
-                    return codec.DecodePair(context, coded, first, second, workspace.scratch);
-                  }));
+  BITSNAP_TRY(WithPayload(source, tensor, block, raw_bytes, workspace, 0,
+                          [&](const Codec& codec, const BlockContext& context, Bytes coded) {
+                            return codec.DecodePair(context, coded, first, second,
+                                                    workspace.scratch);
+                          }));
   return CheckDecoded(source, tensor, block, Checksum64(first, second));
 }
 

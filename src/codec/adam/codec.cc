@@ -59,14 +59,21 @@ class PairCodec : public Codec {
   std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
                                         MutableBytes out, MutableBytes decoded,
                                         Scratch& scratch) const override {
+    const auto halves = Halves(raw);
+    return EncodePair(context, halves.v, halves.m, limit, out, decoded, scratch);
+  }
+
+  std::optional<LossyBlock> EncodePair(const BlockContext& context, Bytes v, Bytes m, size_t limit,
+                                       MutableBytes out, MutableBytes decoded,
+                                       Scratch& scratch) const override {
     auto params = ParamsOf(context.params, context.first_word, Pairs(context.raw_bytes));
     const std::optional<adam::BaseBlock> base = BaseOf(context);
     if (!params || (needs_base() && !base)) return std::nullopt;
     if (!context.advice.empty()) {
       std::memcpy(&params->stretch, context.advice.data(), sizeof(adam::Stretch));
     }
-    return adam::EncodeBlock(FrameOf(context, *params, base), Halves(raw), limit, out,
-                             Halves(decoded), scratch);
+    return adam::EncodeBlock(FrameOf(context, *params, base), {v, m}, limit, out, Halves(decoded),
+                             scratch);
   }
 
   Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
