@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "codec/adam/kernel.h"
+#include "codec/adam/math.h"
 #include "codec/adam/sampled_run.h"
 
 namespace bitsnap::adam {
@@ -96,24 +97,38 @@ class Residuals {
   std::array<int16_t, kGroups * kGroup> residuals_;
 };
 
+// Of all residuals, estimated: the entropy of their half symbols, low bits, and 64 for what fits no
+// symbol.
+double BitsAt(std::span<const int16_t> residuals, int shift) {
+  std::array<uint32_t, 16> counts{};
+  for (int16_t residual : residuals) {
+    const int symbol = (residual >> shift) + kMiddle;
+    ++counts[symbol <= kZeroSymbol || symbol > 15 ? kEscapeSymbol : symbol];
+  }
+  const auto total = static_cast<double>(residuals.size());
+  double bits = 64.0 * counts[kEscapeSymbol] + total * shift;
+  for (uint32_t count : counts) {
+    if (count > 0) bits += count * double{Log2(static_cast<float>(total / count))};
+  }
+  return bits;
+}
+
 }  // namespace
 
 int ShiftFor(std::span<const int16_t> residuals) {
   uint64_t sum = 0;
   for (int16_t residual : residuals) sum += std::abs(residual);
-  int shift = 0;
-  while (shift < kMaxShift && sum >> shift > residuals.size() * 3 / 2) ++shift;
-  // What fits no half symbol takes 64 bits more; one more low bit saves little of a symbol.
-  const auto too_large = [&] {
-    size_t escapes = 0;
-    for (int16_t residual : residuals) {
-      const int high = (residual >> shift) + kMiddle;
-      escapes += high <= kZeroSymbol || high > 15;
-    }
-    return escapes * 512 > residuals.size();
-  };
-  while (shift < kMaxShift && too_large()) ++shift;
-  return shift;
+  // The half symbols have a deviation of about 2 then: with one low bit less, many would not fit.
+  int best = 0;
+  while (best < kMaxShift && sum >> best > residuals.size() * 3 / 2) ++best;
+  double least = BitsAt(residuals, best);
+  for (int shift = best + 1; shift <= kMaxShift; ++shift) {
+    const double bits = BitsAt(residuals, shift);
+    if (!(bits < least)) break;
+    best = shift;
+    least = bits;
+  }
+  return best;
 }
 
 Plan PlanBlock(std::span<const int16_t> indices, std::span<const int16_t> base) {

@@ -18,8 +18,8 @@ struct Plan {
 // reading them, else the mean alone. Requires: `base` empty or as long as `indices`.
 Plan PlanBlock(std::span<const int16_t> indices, std::span<const int16_t> base);
 
-// How many low bits of these residuals are noise: the half symbols above them then have a deviation
-// of 1 to 2. More where many residuals fit no half symbol else.
+// How many low bits of these residuals to store as they are: those that are noise, and more where
+// that leaves fewer residuals without a half symbol.
 int ShiftFor(std::span<const int16_t> residuals);
 
 }  // namespace bitsnap::adam
