@@ -160,7 +160,7 @@ def test_restore_by_role_needs_nothing_but_the_weights(tmp_path):
     inspected = bitsnap_json("inspect", tmp_path / "s", "--step", 2)["tensors"]
     by_role = {t["role"]: t for t in inspected}
     assert by_role["weight"]["codec"] in ("delta", "bitmask")
-    assert by_role["exp_avg"]["codec"] == "adam"
+    assert by_role["exp_avg"]["codec"] == "adam_delta"
     path = rank_file(tmp_path / "s", 2)
     data = bytearray(path.read_bytes())
     begin = 64  # the payloads begin behind the header and lie in the order of the index
