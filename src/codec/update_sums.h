@@ -1,13 +1,14 @@
 // What coding changes of Adam's updates.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 namespace bitsnap {
 
-// Sums, over pairs of v and m that are not kept exactly, of (u - u^)^2, u^2 and u u^, all in the
-// same unit; u is the update m / (sqrt(v) + eps) before coding and u^ after it. Sums of a tensor's
-// blocks add up to the tensor's.
+// Sums of (u - u^)^2, u^2 and u u^ over pairs of v and m, all in the same unit; u is the update
+// m / (sqrt(v) + eps) before coding and u^ after it. Pairs that are no update of Adam's, and so
+// have no place on any grid, do not count. Sums of a tensor's blocks add up to the tensor's.
 struct UpdateSums {
   double error2 = 0;
   double norm2 = 0;
@@ -21,7 +22,8 @@ struct UpdateSums {
 };
 
 inline double RelativeError(const UpdateSums& sums) {
-  return sums.norm2 > 0 ? std::sqrt(sums.error2 / sums.norm2) : 0;
+  // What is taken off again of single pairs may leave less than nothing.
+  return sums.norm2 > 0 ? std::sqrt(std::max(0.0, sums.error2) / sums.norm2) : 0;
 }
 
 // How long u^ is along u: 1 where errors are noise alone.

@@ -121,7 +121,7 @@ class ProfileTest : public testing::TestWithParam<Promise> {
       const StoredTensor& stored = snapshot->tensors()[tensor];
       ASSERT_EQ(stored.error.size(), 2u);
       EXPECT_EQ(stored.error[0].name, "update_error");
-      EXPECT_NEAR(stored.error[0].value, update_error, 1e-3 * update_error);
+      EXPECT_NEAR(stored.error[0].value, update_error, 1e-5 * update_error);
       EXPECT_EQ(stored.error[1].name, "update_length");
       EXPECT_NEAR(stored.error[1].value, 1, 0.02);
     }

@@ -63,7 +63,7 @@ TEST(Adam, MeasuresTheErrorThatItMakes) {
   const Pair pair = Trained(300, 200, 17);
   for (double bound : kBounds) {
     const auto coded = Encode(pair, nullptr, bound);
-    EXPECT_NEAR(UpdateError(pair, Decode(*coded, pair, nullptr)), coded->error, bound * 1e-3);
+    EXPECT_NEAR(UpdateError(pair, Decode(*coded, pair, nullptr)), coded->error, bound * 1e-5);
     EXPECT_GT(coded->error, 0.96 * bound);
     EXPECT_LE(coded->error, bound);
   }

@@ -1,6 +1,8 @@
 #include "codec/adam/block.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "base/try.h"
 #include "codec/adam/fit.h"
@@ -92,6 +94,26 @@ void PatchEscapes(ByteReader& reader, std::span<const int16_t> kv, std::span<con
   });
 }
 
+float FloatAt(Bytes floats, size_t i) {
+  float value;
+  std::memcpy(&value, floats.data() + i * kFloat, kFloat);
+  return value;
+}
+
+// What Quantize counted as lost of a pair that comes back exactly, since its residual fits no
+// symbol. `decoded` is what it left.
+UpdateSums NotLost(const Grid& grid, const Moments<Bytes>& raw, const Moments<Bytes>& decoded,
+                   size_t i) {
+  const float v = FloatAt(decoded.v, i);
+  if (v == 0) return {};  // no index: not counted
+  const auto place = [&](float of_v, float m) {
+    return double{m} / (std::sqrt(double{of_v}) + grid.eps) / grid.u_step;
+  };
+  const double exact = place(FloatAt(raw.v, i), FloatAt(raw.m, i));
+  const double lossy = place(v, FloatAt(decoded.m, i));
+  return {.error2 = -(exact - lossy) * (exact - lossy), .along = exact * (exact - lossy)};
+}
+
 // Decodes `count` pairs from `first` on; all of `work` but the symbols is theirs. The indices of a
 // coded base are there already.
 void DecodeTile(const BlockFrame& frame, size_t first, size_t count, const Streams& streams,
@@ -167,6 +189,7 @@ std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Byt
     writer.Copy(v);
     writer.Copy(m);
     if (decoded.v.empty()) return;
+    sums.Add(NotLost(grid, raw, {decoded.v, decoded.m}, i));
     std::ranges::copy(v, decoded.v.begin() + i * kFloat);
     std::ranges::copy(m, decoded.m.begin() + i * kFloat);
   });
