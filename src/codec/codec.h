@@ -117,8 +117,8 @@ class Codec {
   virtual std::string_view name() const = 0;
   // Whether a decoder gives back every bit of a tensor with these parameters.
   virtual bool IsLossless(Bytes /*params*/) const { return true; }
-  // Whether a decoder needs the base's block. Such a codec codes a block that equals its decoded
-  // base, and only such a block, in zero bytes.
+  // Whether a decoder needs the base's block. Of such a codec, zero bytes are a block that equals
+  // its decoded base; one of BaseForm::kDecoded codes such blocks so.
   virtual bool needs_base() const { return false; }
   // The form in which a base, where there is one, changes the coded bytes.
   virtual BaseForm base_form() const { return needs_base() ? BaseForm::kDecoded : BaseForm::kNone; }

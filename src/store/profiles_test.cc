@@ -200,6 +200,7 @@ TEST_P(ProfileTest, MomentsLeanOnTheIndicesOfTheSameProfile) {
       EXPECT_LT(unchanged.tensors()[0].stored_bytes, first[0].second.size() / 150);
     }
     for (size_t i : {0, 1}) EXPECT_EQ(save(far).tensors()[i].codec, "adam");
+    EXPECT_TRUE(store.Verify()->broken.empty());
   }
   EXPECT_TRUE(Store::Open("/exact", &fs_)->Verify()->broken.empty());
 }

@@ -36,8 +36,8 @@ inline size_t PlaneBytes(size_t elements) { return (elements + 7) / 8; }
 // Cuts `indices`, of which the first `elements` count, into half symbols and `shift` bit planes,
 // lowest first, one behind the other; bits after the last element are 0. The high half is written
 // first and clears the other. An index whose residual fits no
-// symbol becomes kEscape. Requires: `indices` within ±kMaxIndex, kEscape or kZero; `base` within
-// ±kMaxIndex, or empty where slope is 0; |offset| <= kMaxIndex; sizes are the same multiple of
+// symbol becomes kEscape. Requires: `indices` within ±kMaxIndex, kEscape or kZero; `base` above
+// kZero, or empty where slope is 0; |offset| <= kMaxIndex; sizes are the same multiple of
 // kGroup, at least `elements`; 0 <= shift <= kMaxShift; planes.size() == shift *
 // PlaneBytes(elements).
 void Split(std::span<int16_t> indices, std::span<const int16_t> base, Prediction prediction,

@@ -25,8 +25,8 @@ constexpr double kMost = 1 - 1e-6;
 // standard deviations of the whole, if these are within this share of the squared error. What comes
 // of it is measured when the tensor is coded.
 constexpr double kDeviations = 5, kMostDeviation = 0.08, kAimOnSample = 0.998;
-// How far the step of u may then be above what keeps so many deviations.
-constexpr double kNearAim = 0.99;
+// The last step towards it is only foretold: grids that came out of it may have a little less left.
+constexpr double kDeviationsToStay = 4.5;
 
 // By how much the length of a whole tensor's update may be off.
 constexpr double kLengthTolerance = 0.008;
@@ -243,7 +243,7 @@ bool SettleOnSample(const AdamTensor& tensor, double bound, Params& params) {
     const auto factor = FactorToAim(params.grid, bound, estimate);
     if (!factor) return false;
     params.grid.u_step *= RescaleFactor(*factor);
-    // A small change of the step changes the error about as foretold: see kNearAim.
+    // A small change of the step changes the error about as foretold: see kDeviationsToStay.
     if (std::abs(*factor - 1) < 0.04) return true;
   }
   return false;
@@ -298,7 +298,8 @@ bool SuitAlready(const AdamTensor& tensor, double bound, const Params& params) {
   if (IsSampled(tensor, params.grid)) {
     if (const Estimate estimate = EstimateError(tensor, params); Tells(estimate)) {
       const auto factor = FactorToAim(params.grid, bound, estimate);
-      return factor && *factor >= kNearAim && *factor <= 1 / kNearEnough;
+      const double most = estimate.error2 + kDeviationsToStay * estimate.deviation;
+      return most <= kMost * bound * bound && factor && *factor <= 1 / kNearEnough;
     }
   }
   const UpdateSums sums = MeasureAll(tensor, params);
