@@ -5,6 +5,8 @@
 
 #include <zstd.h>
 
+#include "snapshot/index_memory.h"
+
 namespace bitsnap {
 namespace {
 
@@ -61,10 +63,11 @@ std::vector<std::byte> Compress(Bytes raw) {
 
 }  // namespace
 
-StoredIndex StoreIndex(Bytes raw) {
+StoredIndex StoreIndex(Bytes raw, uint64_t memory) {
   if (raw.size() >= kMinBytes) {
     std::vector<std::byte> frame = Compress(raw);
-    if (frame.size() < raw.size() && IsPlausible(frame.size(), raw.size())) {
+    if (frame.size() < raw.size() && IsPlausible(frame.size(), raw.size()) &&
+        memory <= IndexMemoryLimit(frame.size())) {
       return {IndexCoding::kZstd, std::move(frame)};
     }
   }
@@ -73,7 +76,7 @@ StoredIndex StoreIndex(Bytes raw) {
 
 Result<void> UnstoreIndex(IndexCoding coding, Bytes stored, uint64_t raw_bytes,
                           std::vector<std::byte>* out) {
-  if (raw_bytes > kMaxIndexBytes) {
+  if (raw_bytes > std::min(kMaxIndexBytes, IndexMemoryLimit(stored.size()))) {
     return Fail(ErrorKind::kCorrupt, "the index claims to be larger than any can be");
   }
   if (coding == IndexCoding::kZstd) return Decompress(stored, raw_bytes, out);

@@ -18,8 +18,8 @@ struct StoredIndex {
   std::vector<std::byte> bytes;
 };
 
-// Compresses where that helps.
-StoredIndex StoreIndex(Bytes raw);
+// Compresses where that helps and a reader of the frame may still take `memory` (IndexMemory).
+StoredIndex StoreIndex(Bytes raw, uint64_t memory);
 
 // Appends the uncompressed index of exactly `raw_bytes` to `out`. Memory grows with what `stored`
 // really holds, whatever `raw_bytes` claims.

@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <zstd.h>
+
+#include <fstream>
+#include <random>
 
 #include "snapshot/samples.h"
 
@@ -18,6 +22,12 @@ long PeakKilobytes() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss;
+}
+
+[[maybe_unused]] uint64_t VirtualBytes() {
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 // Opening must fail in this way, and cheaply.
@@ -93,6 +103,92 @@ TEST(HostileTest, BombsDoNotGoOff) {
   ExpectError(WithFrame(bomb, zeros.size()), ErrorKind::kCorrupt, "impossibly well compressed");
   ExpectError(WithFrame(bomb, 100 * bomb.size()), ErrorKind::kCorrupt, "damaged");
 }
+
+// An index of `count` tensors without bytes, as small as a record can be, of which each has
+// `metrics`; random metadata let it shrink as far as a frame may and no further.
+FileBytes IndexOfNothing(uint32_t count, uint16_t metrics, size_t metadata_bytes) {
+  FileBytes index;
+  index.reserve(size_t{100} * count);
+  ByteWriter out(&index);
+  out.Int(uint32_t{256 << 10});
+  out.Int(uint16_t{0});  // profile
+  std::mt19937 random(1);
+  out.Int(static_cast<uint32_t>(metadata_bytes));
+  for (size_t i = 0; i < metadata_bytes; ++i) out.Int(static_cast<uint8_t>(random()));
+  out.Int(uint8_t{0});  // no base
+  out.Int(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    FileBytes record;
+    record.reserve(64);
+    ByteWriter r(&record);
+    r.Int(uint16_t{4});
+    r.Int(i);  // as a name
+    for (int text = 0; text < 2; ++text) r.Int(uint16_t{0});
+    for (int zeros = 0; zeros < 5; ++zeros) r.Int(uint32_t{0});  // dtype to data_offset
+    r.Int(uint16_t{1});
+    r.Int(uint64_t{0});
+    r.Int(metrics);
+    record.resize(record.size() + metrics * size_t{10});
+    out.Int(static_cast<uint32_t>(record.size()));
+    out.Raw(record);
+  }
+  return index;
+}
+
+// An index in one frame, right in everything.
+FileBytes InFrame(const FileBytes& raw) {
+  const FileBytes frame = Compress(raw, 20);
+  return Assemble(kHeader, {}, frame, FooterOf(kHeader, raw, IndexCoding::kZstd, frame));
+}
+
+// Only what is small in the file and large in memory is refused, not what is large in both.
+TEST(HostileTest, AnIndexTakesMemoryInProportionToTheFile) {
+  const long before = PeakKilobytes();
+  const FileBytes many = IndexOfNothing(400'000, 0, 200'000);  // 18 MB
+  const FileBytes metrics = IndexOfNothing(40'000, 60, 400'000);
+  for (const FileBytes* raw : {&many, &metrics}) {
+    const auto reader = OpenBytes(InFrame(*raw));
+    ASSERT_FALSE(reader);
+    EXPECT_EQ(reader.error().kind, ErrorKind::kCorrupt);
+    EXPECT_THAT(reader.error().message, HasSubstr("out of proportion to what is stored"));
+  }
+  EXPECT_LT(PeakKilobytes() - before, 300 << 10);
+  EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, many)));
+}
+
+TEST(HostileTest, AWriterStoresPlainlyWhatAReaderWouldRefuse) {
+  Sample sample;
+  sample.header = kHeader;
+  sample.index.block_bytes = 1;
+  for (int i = 0; i < 250'000; ++i) {
+    TensorRecord& tensor = sample.index.tensors.emplace_back();
+    tensor.info.name = std::to_string(i);
+    tensor.info.shape = {0};
+    tensor.info.role = Role::kOther;
+  }
+  const auto file = WriteSample(sample);
+  ASSERT_TRUE(file);
+  EXPECT_GT(file->size(), 8u << 20);
+  EXPECT_TRUE(OpenBytes(*file));
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which abort instead
+[[noreturn]] void OpenWithLittleMemory(const FileBytes& file) {
+  rlimit limit;
+  limit.rlim_cur = limit.rlim_max = VirtualBytes() + (32 << 20);
+  setrlimit(RLIMIT_AS, &limit);
+  const auto reader = OpenBytes(file);
+  const bool told = !reader && reader.error().kind == ErrorKind::kOutOfMemory;
+  _exit(told && OpenBytes(*WriteSample(FullSample())) ? 0 : 1);
+}
+
+// The next file opens.
+TEST(HostileTest, TooLittleMemoryIsAnError) {
+  const FileBytes file = Forge(kHeader, {}, IndexOfNothing(200'000, 0, 0));
+  ASSERT_TRUE(OpenBytes(file));
+  EXPECT_EXIT(OpenWithLittleMemory(file), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(HostileTest, LargeWindowsAreRefused) {
   const FileBytes raw = RawIndex(FullSample());

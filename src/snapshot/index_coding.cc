@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/try.h"
+#include "snapshot/index_memory.h"
 #include "snapshot/layout.h"
 
 namespace bitsnap {
@@ -147,9 +148,17 @@ void ResolveOffsets(SnapshotIndex* index) {
   }
 }
 
+Result<void> CheckMemory(const IndexMemory& memory, uint64_t limit) {
+  if (memory.Bytes() <= limit) return {};
+  return Fail(ErrorKind::kCorrupt,
+              fmt::format("the index would take more than {} bytes of memory, which is out of "
+                          "proportion to what is stored",
+                          limit));
+}
+
 // Reads the four columns into all tensors' blocks, of which there are `total`.
-Result<void> ParseBlocks(ByteReader& in, uint64_t total, SnapshotIndex* index) {
-  if (total > in.remaining() / kBlockRowBytes) return EndsInside("the block table");
+// Requires: that many rows are left.
+void ParseBlocks(ByteReader& in, uint64_t total, SnapshotIndex* index) {
   ByteReader codecs(in.Raw(total));
   ByteReader sizes(in.Raw(total * 4));
   ByteReader coded_checksums(in.Raw(total * 8));
@@ -164,7 +173,6 @@ Result<void> ParseBlocks(ByteReader& in, uint64_t total, SnapshotIndex* index) {
       block.raw_checksum = raw_checksums.Int<uint64_t>();
     }
   }
-  return {};
 }
 
 // All but tensors and blocks.
@@ -224,20 +232,27 @@ void EncodeIndex(const SnapshotIndex& index, std::vector<std::byte>* bytes) {
   EncodeBlocks(index, out);
 }
 
-Result<SnapshotIndex> ParseIndex(Bytes bytes) {
+Result<SnapshotIndex> ParseIndex(Bytes bytes, uint64_t memory_limit) {
   ByteReader in(bytes);
   BITSNAP_ASSIGN(SnapshotIndex index, ParseFront(in));
   const auto count = in.Int<uint32_t>();
   if (!in.ok()) return EndsInside("the number of tensors");
   uint64_t blocks = 0;
+  IndexMemory memory{.raw_bytes = bytes.size()};
   for (uint32_t i = 0; i < count; ++i) {
     const Bytes record = in.Raw(in.Int<uint32_t>());
     if (!in.ok()) return EndsInside(fmt::format("the record of tensor {}", i));
     BITSNAP_ASSIGN(TensorRecord tensor, ParseTensor(record, i));
     BITSNAP_ASSIGN(blocks, AddBlocks(blocks, tensor, index.block_bytes));
+    ++memory.tensors;
+    memory.metrics += tensor.error.size();
+    BITSNAP_TRY(CheckMemory(memory, memory_limit));
     index.tensors.push_back(std::move(tensor));
   }
-  BITSNAP_TRY(ParseBlocks(in, blocks, &index));
+  if (blocks > in.remaining() / kBlockRowBytes) return EndsInside("the block table");
+  memory.blocks = blocks;
+  BITSNAP_TRY(CheckMemory(memory, memory_limit));
+  ParseBlocks(in, blocks, &index);
   ResolveOffsets(&index);
   return index;
 }

@@ -14,7 +14,8 @@ namespace bitsnap {
 void EncodeIndex(const SnapshotIndex& index, std::vector<std::byte>* out);
 
 // kCorrupt or kNewerVersion; the messages leave naming the file to the caller. What it returns has
-// the right number of blocks for each tensor; the other rules are FindFault's.
-Result<SnapshotIndex> ParseIndex(Bytes bytes);
+// the right number of blocks for each tensor; the other rules are FindFault's. kCorrupt, too, before
+// it takes more memory than `memory_limit` (IndexMemory).
+Result<SnapshotIndex> ParseIndex(Bytes bytes, uint64_t memory_limit);
 
 }  // namespace bitsnap

@@ -1,8 +1,10 @@
 #include "snapshot/index_rules.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <string_view>
-#include <unordered_set>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -17,6 +19,10 @@ using Fault = std::optional<std::string>;
 
 constexpr size_t kShownBytes = 256;  // of a name that may be the fault
 
+std::string_view Shown(const TensorRecord& tensor) {
+  return std::string_view(tensor.info.name).substr(0, kShownBytes);
+}
+
 bool SameSize(const TensorRecord& a, const TensorRecord& b) {
   return a.info.dtype == b.info.dtype &&
          TensorBytes(a.info.dtype, a.info.shape) == TensorBytes(b.info.dtype, b.info.shape);
@@ -27,8 +33,11 @@ Fault FaultOfLengths(const TensorRecord& tensor) {
   const bool metrics_too_long = std::ranges::any_of(
       tensor.error, [&](const Metric& metric) { return too_long(metric.name); });
   if (too_long(tensor.info.name) || too_long(tensor.info.group) || too_long(tensor.why) ||
-      too_long(tensor.info.shape) || too_long(tensor.error) || metrics_too_long) {
+      too_long(tensor.info.shape) || metrics_too_long) {
     return fmt::format("has a name, group, reason, shape or metric longer than {}", kMaxLength);
+  }
+  if (tensor.error.size() > kMaxMetrics) {
+    return fmt::format("has {} metrics, more than {}", tensor.error.size(), kMaxMetrics);
   }
   return {};
 }
@@ -135,6 +144,19 @@ Fault FaultOfTensor(const SnapshotIndex& index, size_t number) {
   return FaultOfStorage(index, number);
 }
 
+// By sorting: of names that are made to have one hash, a set would compare each with each.
+Fault FaultOfNames(const SnapshotIndex& index) {
+  std::vector<uint32_t> order(index.tensors.size());
+  std::iota(order.begin(), order.end(), 0u);
+  const auto name = [&](uint32_t number) -> const std::string& {
+    return index.tensors[number].info.name;
+  };
+  std::ranges::sort(order, std::less{}, name);
+  const auto twins = std::ranges::adjacent_find(order, std::equal_to{}, name);
+  if (twins == order.end()) return {};
+  return fmt::format("two tensors are named '{}'", Shown(index.tensors[*twins]));
+}
+
 // Every byte between header and index must belong to exactly one block: so each is protected by a
 // checksum, and a missing or doubled piece of the file is seen without reading payloads.
 Fault FaultOfPlacement(const SnapshotIndex& index, uint64_t payload_end) {
@@ -159,7 +181,7 @@ Fault FaultOfPlacement(const SnapshotIndex& index, uint64_t payload_end) {
       return fmt::format(
           "tensor '{}' has its blocks at {} to {}, where the payloads before them end at {} and "
           "the index begins at {}",
-          extent.tensor->info.name, extent.offset, extent.offset + extent.bytes, end, payload_end);
+          Shown(*extent.tensor), extent.offset, extent.offset + extent.bytes, end, payload_end);
     }
     end += extent.bytes;
   }
@@ -176,14 +198,12 @@ Fault FindFault(const SnapshotIndex& index, uint64_t payload_end) {
     return fmt::format("blocks of {} bytes are outside 1 to 2^30", index.block_bytes);
   }
   if (index.profile.size() > kMaxLength) return "the profile's name is too long";
-  std::unordered_set<std::string_view> names;
   for (size_t i = 0; i < index.tensors.size(); ++i) {
-    const std::string& name = index.tensors[i].info.name;
     if (const Fault fault = FaultOfTensor(index, i)) {
-      return fmt::format("tensor '{}' {}", name.substr(0, kShownBytes), *fault);
+      return fmt::format("tensor '{}' {}", Shown(index.tensors[i]), *fault);
     }
-    if (!names.insert(name).second) return fmt::format("two tensors are named '{}'", name);
   }
+  if (Fault fault = FaultOfNames(index)) return fault;
   return FaultOfPlacement(index, payload_end);
 }
 

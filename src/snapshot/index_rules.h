@@ -9,8 +9,10 @@
 namespace bitsnap {
 
 inline constexpr uint32_t kMaxBlockBytes = uint32_t{1} << 30;
-// Of names, shapes and lists of metrics, which have 16-bit lengths in the file.
+// Of names and shapes, which have 16-bit lengths in the file.
 inline constexpr size_t kMaxLength = 65535;
+// Of a tensor; codecs measure two or three.
+inline constexpr size_t kMaxMetrics = 64;
 
 // What is wrong with `index` as the index of a file whose payloads fill kHeaderBytes to
 // `payload_end`, in one clause that names the tensor; nullopt when nothing is.

@@ -7,6 +7,7 @@
 #include "base/try.h"
 #include "snapshot/compress.h"
 #include "snapshot/index_coding.h"
+#include "snapshot/index_memory.h"
 #include "snapshot/index_rules.h"
 #include "snapshot/layout.h"
 
@@ -56,8 +57,9 @@ Result<void> AppendIndex(const Footer& footer, Bytes stored, std::vector<std::by
   return {};
 }
 
-Result<SnapshotIndex> ParseChecked(Bytes raw_index, uint64_t payload_end) {
-  BITSNAP_ASSIGN(SnapshotIndex index, ParseIndex(raw_index));
+Result<SnapshotIndex> ParseChecked(Bytes raw_index, const Footer& footer, uint64_t payload_end) {
+  BITSNAP_ASSIGN(SnapshotIndex index,
+                 ParseIndex(raw_index, IndexMemoryLimit(footer.stored_bytes)));
   if (const auto fault = FindFault(index, payload_end)) return Fail(ErrorKind::kCorrupt, *fault);
   return index;
 }
@@ -76,6 +78,16 @@ std::vector<uint64_t> BlockOffsets(const TensorRecord& tensor) {
 }  // namespace
 
 Result<SnapshotReader> SnapshotReader::Open(std::unique_ptr<ReadableFile> opened) {
+  const std::filesystem::path path = opened->path();
+  try {
+    return OpenOrThrow(std::move(opened));
+  } catch (const std::bad_alloc&) {
+    return Fail(ErrorKind::kOutOfMemory,
+                fmt::format("{}: there is too little memory for its index", path.string()));
+  }
+}
+
+Result<SnapshotReader> SnapshotReader::OpenOrThrow(std::unique_ptr<ReadableFile> opened) {
   SnapshotReader reader;
   reader.file_ = std::move(opened);
   const ReadableFile& file = *reader.file_;
@@ -90,7 +102,7 @@ Result<SnapshotReader> SnapshotReader::Open(std::unique_ptr<ReadableFile> opened
   BITSNAP_TRY(Named(file, AppendIndex(footer, stored, &hashed)));
   reader.index_hash_ = footer.index_hash;
   BITSNAP_ASSIGN(reader.index_,
-                 Named(file, ParseChecked(Bytes(hashed).subspan(kHeaderBytes), index_begin)));
+                 Named(file, ParseChecked(Bytes(hashed).subspan(kHeaderBytes), footer, index_begin)));
   for (const TensorRecord& tensor : reader.index_.tensors) {
     reader.block_offsets_.push_back(BlockOffsets(tensor));
   }

@@ -14,8 +14,9 @@ namespace bitsnap {
 // Safe to use from several threads.
 class SnapshotReader {
  public:
-  // Reads and checks header, index and footer, not the blocks. kTruncated, kCorrupt or
-  // kNewerVersion, each naming the file.
+  // Reads and checks header, index and footer, not the blocks. kTruncated, kCorrupt,
+  // kNewerVersion or kOutOfMemory, each naming the file. Takes memory in proportion to the file
+  // (IndexMemoryLimit).
   static Result<SnapshotReader> Open(std::unique_ptr<ReadableFile> file);
 
   const SnapshotHeader& header() const { return header_; }
@@ -33,6 +34,7 @@ class SnapshotReader {
 
  private:
   SnapshotReader() = default;
+  static Result<SnapshotReader> OpenOrThrow(std::unique_ptr<ReadableFile> file);
   std::unique_ptr<ReadableFile> file_;
   SnapshotHeader header_;
   SnapshotIndex index_;

@@ -132,7 +132,7 @@ TEST(IndexSizeTest, IsSmall) {
     for (const TensorRecord& tensor : index.tensors) blocks += tensor.blocks.size();
     FileBytes raw;
     EncodeIndex(index, &raw);
-    const size_t stored = StoreIndex(raw).bytes.size();
+    const size_t stored = StoreIndex(raw, 0).bytes.size();
     const auto per_tensor = [&](size_t bytes) {
       return static_cast<double>(bytes) / static_cast<double>(index.tensors.size());
     };

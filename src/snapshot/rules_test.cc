@@ -74,6 +74,8 @@ const Breach kBreaches[] = {
        T(s, 11).peer = 9;
      }},
     {"ParamsWithoutBlocks", "has none", [](Sample& s) { T(s, 3).params = {std::byte{1}}; }},
+    {"MoreMetricsThanAny", "has 65 metrics, more than 64",
+     [](Sample& s) { T(s, 1).error.resize(65); }},
     {"IdleSameAs", "does not repeat it", [](Sample& s) { T(s, 5).same_as = 1; }},
     {"OverlappingBlocks", "has its blocks at", [](Sample& s) { --T(s, 8).data_offset; }},
     {"BlocksInHeader", "has its blocks at", [](Sample& s) { T(s, 1).data_offset = 0; }},

@@ -5,6 +5,7 @@
 #include "base/try.h"
 #include "snapshot/compress.h"
 #include "snapshot/index_coding.h"
+#include "snapshot/index_memory.h"
 #include "snapshot/index_rules.h"
 #include "snapshot/layout.h"
 
@@ -39,7 +40,7 @@ Result<Hash128> SnapshotWriter::Finish(const SnapshotIndex& index) {
                             "split the tensors over several ranks",
                             raw.size(), kMaxIndexBytes));
   }
-  const StoredIndex stored = StoreIndex(raw);
+  const StoredIndex stored = StoreIndex(raw, MemoryOf(index, raw.size()).Bytes());
   Footer footer;
   footer.stored_bytes = stored.bytes.size();
   footer.raw_bytes = raw.size();
