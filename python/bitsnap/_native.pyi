@@ -28,6 +28,23 @@ Buffer = Any
 def check_rank_file(content: Buffer) -> StoredFile:
     """Check all checksums of a rank file's bytes and say what it is. Nothing is decoded."""
 
+class Layout:
+    """Tensors without their memory: `data` is not looked at.
+
+    Made once for all saves that differ in nothing but memory.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None: ...
+    def __len__(self) -> int: ...
+
+class PlacedTensors:
+    """A layout's tensors and where they are: what nothing can check, and so no public interface.
+
+    `addresses` is a buffer of one 64-bit number for each tensor; `owners` keeps their memory.
+    """
+
+    def __init__(self, layout: Layout, addresses: Buffer, owners: Any) -> None: ...
+
 class Store:
     """A directory of snapshots, one folder a step, one file a rank.
 
@@ -40,7 +57,7 @@ class Store:
     def directory(self) -> Path: ...
     def save(
         self,
-        tensors: Iterable[Tensor],
+        tensors: Iterable[Tensor] | PlacedTensors,
         step: int,
         *,
         rank: int = 0,
@@ -169,7 +186,7 @@ class Saver:
         """
     def save(
         self,
-        tensors: Iterable[Tensor],
+        tensors: Iterable[Tensor] | PlacedTensors,
         step: int,
         *,
         rank: int = 0,

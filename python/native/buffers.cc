@@ -1,5 +1,7 @@
 #include "python/native/buffers.h"
 
+#include <cstring>
+
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -61,8 +63,46 @@ BufferArgument::BufferArgument(nb::handle buffer) {
   }
 }
 
-TensorArguments::TensorArguments(const nb::iterable& tensors) {
+Layout::Layout(const nb::iterable& tensors) {
   for (nb::handle tensor : tensors) {
+    const TensorInfo& info = infos_.emplace_back(ToInfo(tensor));
+    const std::optional<uint64_t> bytes = TensorBytes(info.dtype, info.shape);
+    if (!bytes) Throw(Invalid("tensor '" + info.name + "': its shape has no whole number of bytes"));
+    bytes_.push_back(*bytes);
+  }
+}
+
+std::vector<TensorView> Layout::At(std::span<const uint64_t> addresses) const {
+  std::vector<TensorView> views;
+  views.reserve(infos_.size());
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    const auto* data = reinterpret_cast<const std::byte*>(static_cast<uintptr_t>(addresses[i]));
+    views.push_back({infos_[i], {data, static_cast<size_t>(bytes_[i])}});
+  }
+  return views;
+}
+
+PlacedTensors::PlacedTensors(const Layout& layout, nb::handle addresses, nb::object owners)
+    : layout_(&layout), owners_(std::move(owners)) {
+  const BufferArgument argument(addresses);
+  const std::span bytes = argument.bytes();
+  if (bytes.size() != layout.size() * sizeof(uint64_t)) {
+    Throw(Invalid("a layout of " + std::to_string(layout.size()) +
+                  " tensors needs as many addresses of 64 bits"));
+  }
+  addresses_.resize(layout.size());
+  if (!bytes.empty()) std::memcpy(addresses_.data(), bytes.data(), bytes.size());
+}
+
+TensorArguments::TensorArguments(nb::handle tensors) {
+  if (nb::isinstance<PlacedTensors>(tensors)) {
+    views_ = nb::cast<const PlacedTensors&>(tensors).Views();
+    return;
+  }
+  if (!nb::isinstance<nb::iterable>(tensors)) {
+    throw nb::type_error("tensors must be an iterable of bitsnap.Tensor");
+  }
+  for (nb::handle tensor : nb::cast<nb::iterable>(tensors)) {
     TensorInfo info = ToInfo(tensor);
     const auto& array = arrays_.emplace_back(ToArray<ReadOnlyArray>(
         tensor.attr("data"), info.name, "contiguous buffer or array in CPU memory"));
@@ -85,6 +125,17 @@ ReadArguments::ReadArguments(const Snapshot& snapshot, const nb::iterable& reque
     const uint64_t offset = request.size() > 2 ? nb::cast<uint64_t>(request[2]) : 0;
     requests_.push_back({*tensor, offset, {static_cast<std::byte*>(array.data()), array.nbytes()}});
   }
+}
+
+void BindBuffers(nb::module_& module) {
+  using nb::literals::operator""_a;
+  nb::class_<Layout>(module, "Layout", "Tensors without their memory.")
+      .def(nb::init<const nb::iterable&>(), "tensors"_a)
+      .def("__len__", &Layout::size);
+  nb::class_<PlacedTensors>(module, "PlacedTensors",
+                            "A layout's tensors at addresses, which must be theirs.")
+      .def(nb::init<const Layout&, nb::handle, nb::object>(), "layout"_a, "addresses"_a, "owners"_a,
+           nb::keep_alive<1, 2>());
 }
 
 }  // namespace bitsnap::python

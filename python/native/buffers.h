@@ -29,10 +29,37 @@ class BufferArgument {
   ReadOnlyArray array_;
 };
 
-// Tensors of bitsnap.records.Tensor objects; the views live as long as this object.
+// Tensors of bitsnap.records.Tensor objects without their memory. Made once for all saves that
+// differ in nothing but memory: making it costs more than a save of many small tensors.
+class Layout {
+ public:
+  explicit Layout(const nb::iterable& tensors);
+  size_t size() const { return infos_.size(); }
+  // The tensors with their memory at `addresses`, one for each.
+  std::vector<TensorView> At(std::span<const uint64_t> addresses) const;
+
+ private:
+  std::vector<TensorInfo> infos_;
+  std::vector<uint64_t> bytes_;  // of each tensor
+};
+
+// A layout and where its tensors lie: it believes the addresses, as nothing in Python can check
+// them. Keeps `owners` of the memory alive.
+class PlacedTensors {
+ public:
+  PlacedTensors(const Layout& layout, nb::handle addresses, nb::object owners);
+  std::vector<TensorView> Views() const { return layout_->At(addresses_); }
+
+ private:
+  const Layout* layout_;  // kept alive by the binding
+  std::vector<uint64_t> addresses_;
+  nb::object owners_;
+};
+
+// PlacedTensors, or bitsnap.records.Tensor objects; the views live as long as this object and they.
 class TensorArguments {
  public:
-  explicit TensorArguments(const nb::iterable& tensors);
+  explicit TensorArguments(nb::handle tensors);
   std::span<const TensorView> views() const { return views_; }
 
  private:
@@ -50,5 +77,7 @@ class ReadArguments {
   std::vector<WritableArray> arrays_;
   std::vector<ReadRequest> requests_;
 };
+
+void BindBuffers(nb::module_& module);
 
 }  // namespace bitsnap::python

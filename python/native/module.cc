@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string_view.h>
 
+#include "python/native/buffers.h"
 #include "python/native/saver.h"
 #include "python/native/snapshot.h"
 #include "python/native/store.h"
@@ -22,6 +23,7 @@ NB_MODULE(_native, module) {
   module.doc() = "The C++ library's store; see bitsnap for the documented names.";
   module.attr("__version__") = BITSNAP_VERSION;
   module.attr("PROFILES") = ProfileNames();
+  bitsnap::python::BindBuffers(module);
   bitsnap::python::BindSnapshot(module);
   bitsnap::python::BindStore(module);
   bitsnap::python::BindSaver(module);

@@ -23,7 +23,7 @@ void DefineSave(nb::class_<Class>& bound, const char* documentation, Save save,
   using nb::literals::operator""_a;
   bound.def(
       "save",
-      [save](Class& self, const nb::iterable& tensors, uint64_t step, uint32_t rank,
+      [save](Class& self, const nb::object& tensors, uint64_t step, uint32_t rank,
              uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
              double adam_eps, unsigned threads, bool overwrite, const nb::bytes& metadata,
              const Rule& keep_last, const Rule& keep_every, const Rule& drop_optimizer_older_than,

@@ -1,7 +1,8 @@
 #include "engine/manifest.h"
 
 #include <algorithm>
-#include <map>
+#include <functional>
+#include <unordered_map>
 
 #include "base/parallel.h"
 #include "engine/kernel_copy.h"
@@ -17,6 +18,16 @@ struct Piece {
   const std::byte* from;
   std::byte* to;
   size_t bytes;
+};
+
+struct HashOfBytes {
+  size_t operator()(Bytes bytes) const {
+    return std::hash<const std::byte*>()(bytes.data()) * 31 + bytes.size();
+  }
+};
+
+struct IsSameMemory {
+  bool operator()(Bytes a, Bytes b) const { return a.data() == b.data() && a.size() == b.size(); }
 };
 
 std::vector<Piece> Pieces(std::span<const TensorView> tensors, const Manifest& manifest,
@@ -35,14 +46,30 @@ std::vector<Piece> Pieces(std::span<const TensorView> tensors, const Manifest& m
   return pieces;
 }
 
+// Where each share of the pieces begins, and where the last one ends: one piece, or many small ones.
+std::vector<size_t> Shares(std::span<const Piece> pieces) {
+  std::vector<size_t> shares = {0};
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (bytes > 0 && bytes + pieces[i].bytes > kPieceBytes) {
+      shares.push_back(i);
+      bytes = 0;
+    }
+    bytes += pieces[i].bytes;
+  }
+  if (!pieces.empty()) shares.push_back(pieces.size());
+  return shares;
+}
+
 }  // namespace
 
 Manifest Place(std::span<const TensorView> tensors) {
   Manifest manifest;
   manifest.tensors.reserve(tensors.size());
-  std::map<std::pair<const std::byte*, size_t>, uint64_t> offsets;
+  std::unordered_map<Bytes, uint64_t, HashOfBytes, IsSameMemory> offsets;
+  offsets.reserve(tensors.size());
   for (const auto& [info, bytes] : tensors) {
-    const auto [entry, is_new] = offsets.try_emplace({bytes.data(), bytes.size()}, manifest.bytes);
+    const auto [entry, is_new] = offsets.try_emplace(bytes, manifest.bytes);
     manifest.tensors.push_back({info, entry->second, bytes.size()});
     if (is_new) manifest.bytes += (bytes.size() + kAlignment - 1) / kAlignment * kAlignment;
   }
@@ -52,12 +79,15 @@ Manifest Place(std::span<const TensorView> tensors) {
 Result<void> CopyInto(std::span<const TensorView> tensors, const Manifest& manifest,
                       MutableBytes arena, unsigned threads) {
   const std::vector<Piece> pieces = Pieces(tensors, manifest, arena);
+  const std::vector<size_t> shares = Shares(pieces);
   return RunOrdered({
-      .count = pieces.size(),
+      .count = shares.size() - 1,
       .threads = threads,
-      .slots = std::max<size_t>(pieces.size(), 1),
+      .slots = shares.size(),
       .produce = [&](size_t item, size_t, unsigned) -> Result<void> {
-        StreamCopy(pieces[item].to, pieces[item].from, pieces[item].bytes);
+        for (size_t i = shares[item]; i < shares[item + 1]; ++i) {
+          StreamCopy(pieces[i].to, pieces[i].from, pieces[i].bytes);
+        }
         return {};
       },
       .consume = [](size_t, size_t) -> Result<void> { return {}; },

@@ -1,8 +1,8 @@
 #include "store/save_input.h"
 
 #include <algorithm>
-#include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <fmt/format.h>
 
@@ -74,7 +74,8 @@ Result<void> CheckSaveInput(std::span<const TensorView> tensors, const SaveOptio
     return Fail(ErrorKind::kInvalidArgument,
                 fmt::format("{} tensors; one rank may save {}", tensors.size(), kMaxTensors));
   }
-  std::set<std::string_view> names;
+  std::unordered_set<std::string_view> names;
+  names.reserve(tensors.size());
   for (const TensorView& tensor : tensors) {
     BITSNAP_TRY(CheckTensor(tensor));
     if (!names.insert(tensor.info.name).second) {

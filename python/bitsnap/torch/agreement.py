@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-
-import numpy as np
 
 import bitsnap
 from bitsnap import PassedOver, RankOfStep, Snapshot, Store
@@ -27,6 +26,10 @@ _STEPS_FAULT = (
     bitsnap.MissingBase,
     bitsnap.IoFailed,
 )
+
+
+# Of a rank file and of its base's.
+_SIZES = struct.Struct("<qq")
 
 
 class Agreement:
@@ -207,7 +210,7 @@ class Agreement:
             except (bitsnap.BitSnapError, OSError) as error:
                 message = f"bitsnap could not send step {id.step} of rank {id.rank}: {error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
-            sizes = np.array([content.size for content in contents], np.int64).view(np.uint8)
+            sizes = _SIZES.pack(*(content.size for content in contents))
             for content in (in_memory(sizes), *contents):
                 self._ranks.send(content, taker)
 
@@ -225,10 +228,10 @@ class Agreement:
         """What this machine holds for another may be what this rank asks for."""
         with ExitStack() as until_adopted:
             contents = self._contents(id, save, until_adopted)
-            self._store.adopt(*(np.concatenate(list(each.parts())) for each in contents))
+            self._store.adopt(*(each.whole() for each in contents))
 
     def _take(self, id: RankOfStep, save: Save, supplier: int) -> None:
-        sizes = self._ranks.receive(16, supplier).view(np.int64)
+        sizes = _SIZES.unpack(self._ranks.receive(_SIZES.size, supplier))
         content, base = (self._ranks.receive(size, supplier) for size in sizes)
         if not len(content):
             raise bitsnap.NotFound(f"rank {supplier} could not send step {id.step}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections import deque
+from collections import defaultdict, deque
 from typing import Any
 
 import bitsnap
@@ -14,11 +15,15 @@ from bitsnap.torch.checks import require_one_of, require_whole
 from bitsnap.torch.content import content_of, content_to_json, find_loads
 from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, start_engine
 from bitsnap.torch.models import Model, ModelState
-from bitsnap.torch.optimizers import Optimizers, OptimizerState, adam_eps, optimizer_states
+from bitsnap.torch.optimizer_arguments import Optimizers
+from bitsnap.torch.optimizer_entries import Kept
+from bitsnap.torch.optimizers import OptimizerState, adam_eps, optimizer_states
+from bitsnap.torch.outgoing import Measured, Outgoing, Packer
 from bitsnap.torch.places import Places, find_places, mark_partial
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.replicas import Replicator
-from bitsnap.torch.transfer import Incoming, Measured, Outgoing, compare_names
+from bitsnap.torch.transfer import Incoming, compare_names
+from bitsnap.torch.values import object_of, to_json
 
 
 class Checkpointer:
@@ -108,6 +113,9 @@ class Checkpointer:
         self._replicas = replicas
         self._replica_timeout = replica_timeout
         self._replicator: tuple[Any, Replicator] | None = None
+        # What saves have in common; of each optimizer by its name.
+        self._packer = Packer()
+        self._kept: defaultdict[str, Kept] = defaultdict(Kept)
         self._engine = start_engine(engine, self.store, max_memory, on_busy, agent_linger)
 
     @property
@@ -176,6 +184,7 @@ class Checkpointer:
         `extra` may hold tensors, numpy arrays, numbers, strings, bytes, None, objects with
         state_dict() and load_state_dict(), and dicts, lists, tuples and sets of them.
         """
+        called = time.perf_counter()
         require_whole(0, step=step)
         self._warn_of_replicas()
         ranks = Ranks()
@@ -189,6 +198,7 @@ class Checkpointer:
             self._recent.append(save)
         finally:
             self._replicate(ranks, save_id, save)
+        save.count_from(called)
         return save
 
     def _save(
@@ -215,17 +225,20 @@ class Checkpointer:
         states = optimizer_states(optimizer, model_state)
         options["adam_eps"] = adam_eps(states)
         content = {
-            "model": model_state.save(outgoing),
-            "optimizers": {state.name: state.save(outgoing) for state in states},
-            "extra": outgoing.encode(extra, "extra"),
+            "model": to_json(model_state.save(outgoing)),
+            "optimizers": object_of(
+                {state.name: state.save(outgoing, self._kept[state.name]) for state in states}
+            ),
+            "extra": to_json(outgoing.encode(extra, "extra")),
         }
         options["metadata"] = content_to_json(content)
+        tensors = self._packer.pack(outgoing)
         try:
-            return self._engine.save(outgoing.tensors, step, overwrite=overwrite, **options)
+            return self._engine.save(tensors, step, overwrite=overwrite, **options)
         except (bitsnap.AlreadyExists, bitsnap.InvalidArgument):
             if overwrite or not self._is_useless(step):
                 raise
-        return self._engine.save(outgoing.tensors, step, overwrite=True, **options)
+        return self._engine.save(tensors, step, overwrite=True, **options)
 
     def _replicate(self, ranks: Ranks, save_id: int, save: PendingSave | None) -> None:
         if not self._replicas or ranks.world_size == 1:

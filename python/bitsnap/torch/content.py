@@ -8,19 +8,20 @@ from typing import Any
 
 import bitsnap
 from bitsnap.torch.transfer import Incoming
-from bitsnap.torch.values import has_state
+from bitsnap.torch.values import has_state, object_of, to_json
 
 _FORMAT = "bitsnap.torch"
 _VERSION = 1
 
 
-def content_to_json(content: dict[str, Any]) -> bytes:
-    tagged = {"format": _FORMAT, "version": _VERSION, **content}
-    return json.dumps(tagged, allow_nan=False, separators=(",", ":")).encode()
+def content_to_json(content: Mapping[str, str]) -> bytes:
+    """The metadata, of parts that are JSON."""
+    tags = {"format": to_json(_FORMAT), "version": to_json(_VERSION)}
+    return object_of({**tags, **content}).encode()
 
 
 def content_of(snapshot: bitsnap.Snapshot) -> dict[str, Any]:
-    """What content_to_json() was given; errors say why this run cannot use it."""
+    """What content_to_json() was given, decoded; errors say why this run cannot use it."""
     try:
         content = json.loads(snapshot.metadata)
         version = content["version"] if content["format"] == _FORMAT else None
@@ -52,7 +53,7 @@ def find_loads(
     elif not has_state(wanted):
         return
     elif stored is _NOTHING:
-        incoming.problems.append(f"{path}: wanted, but not stored")
+        incoming.add_problem(f"{path}: wanted, but not stored")
         return
     else:
         yield wanted, stored

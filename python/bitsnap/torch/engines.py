@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch.distributed as dist
 
 from bitsnap import InvalidArgument, SaveReport, Snapshot, Store
-from bitsnap._native import Saver, SaveTicket
+from bitsnap._native import PlacedTensors, Saver, SaveTicket
 from bitsnap.command import EXECUTABLE
 
 
@@ -26,6 +26,11 @@ class PendingSave:
 
     def __init__(self, ticket: SaveTicket | _Finished) -> None:
         self._ticket = ticket
+        self._blocked_seconds = ticket.blocked_seconds
+
+    def count_from(self, called: float) -> None:
+        """Counts all of a call of save() that began at `called` and returns now."""
+        self._blocked_seconds = time.perf_counter() - called
 
     @property
     def step(self) -> int:
@@ -38,8 +43,8 @@ class PendingSave:
 
     @property
     def blocked_seconds(self) -> float:
-        """How long the training was held up: waiting for memory and copying."""
-        return self._ticket.blocked_seconds
+        """How long the training was held up: all that save() took."""
+        return self._blocked_seconds
 
     @property
     def waited_seconds(self) -> float:
@@ -49,7 +54,10 @@ class PendingSave:
     @property
     def seconds_until_durable(self) -> float | None:
         """From the call of save(); None until then."""
-        return self._ticket.seconds_until_durable
+        seconds = self._ticket.seconds_until_durable
+        # The engine counts from when it was called.
+        before = self._blocked_seconds - self._ticket.blocked_seconds
+        return None if seconds is None else before + seconds
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -100,7 +108,7 @@ class Engine(Protocol):
 
     # Brings in memory for the copy of a state, in the background.
     def prepare(self, bytes: int) -> None: ...
-    def save(self, tensors: list, step: int, **options: Any) -> PendingSave: ...
+    def save(self, tensors: PlacedTensors, step: int, **options: Any) -> PendingSave: ...
     def wait(self) -> None: ...
     # Waits for all saves, for good; leave() leaves what survives this process, close() drops it.
     def leave(self) -> None: ...
@@ -144,7 +152,7 @@ class SyncEngine(_Forgetful):
     def prepare(self, bytes: int) -> None:
         pass
 
-    def save(self, tensors: list, step: int, **options: Any) -> PendingSave:
+    def save(self, tensors: PlacedTensors, step: int, **options: Any) -> PendingSave:
         started = time.perf_counter()
         report = self._store.save(tensors, step, **options)
         self.last_durable_step = step
@@ -174,7 +182,7 @@ class ThreadEngine(_Forgetful):
     def prepare(self, bytes: int) -> None:
         self._saver.prepare(bytes)
 
-    def save(self, tensors: list, step: int, **options: Any) -> PendingSave:
+    def save(self, tensors: PlacedTensors, step: int, **options: Any) -> PendingSave:
         return PendingSave(self._saver.save(tensors, step, **options))
 
     def wait(self) -> None:
@@ -209,7 +217,7 @@ class AgentEngine:
         with self._started() as saver:
             saver.prepare(bytes)
 
-    def save(self, tensors: list, step: int, **options: Any) -> PendingSave:
+    def save(self, tensors: PlacedTensors, step: int, **options: Any) -> PendingSave:
         with self._started() as saver:
             return PendingSave(saver.save(tensors, step, **options))
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-from bitsnap.torch.transfer import Incoming, Outgoing, compare_names
+from bitsnap.torch.keys import require_name, wrapper_hint
+from bitsnap.torch.outgoing import Outgoing
+from bitsnap.torch.transfer import Incoming, compare_names
 
 Model = torch.nn.Module | Mapping[str, "torch.nn.Module | torch.Tensor"]
 
@@ -32,10 +34,12 @@ class ModelState:
             )
 
     def _add_parts(self, parts: Mapping[str, Any]) -> None:
-        for name, part in parts.items():
+        for key, part in parts.items():
+            name = require_name(key, "model")
             if isinstance(part, torch.nn.Module):
                 self._add_module(f"{name}.", part)
             elif isinstance(part, torch.Tensor):
+                self._require_new(name)
                 self.tensors[name] = self.parameters[name] = part
             else:
                 raise TypeError(
@@ -48,25 +52,34 @@ class ModelState:
         for name, parameter in module.named_parameters():
             self.parameters[prefix + name] = parameter
         for name, value in module.state_dict().items():
+            name = prefix + require_name(name, "model")
+            self._require_new(name)
             is_tensor = isinstance(value, torch.Tensor) and not name.endswith("_extra_state")
-            (self.tensors if is_tensor else self._values)[prefix + name] = value
+            (self.tensors if is_tensor else self._values)[name] = value
+
+    def _require_new(self, name: str) -> None:
+        if name in self.tensors or name in self._values:
+            raise TypeError(
+                f"model holds two tensors named {name!r}, once keys are joined by dots; rename one"
+            )
 
     def save(self, outgoing: Outgoing) -> dict[str, Any]:
         for name, tensor in self.tensors.items():
             role = "weight" if tensor.is_floating_point() else "other"
-            outgoing.add(f"model.{name}", tensor, role, name)
+            outgoing.add_named(f"model.{name}", tensor, role, name)
         return {n: outgoing.encode(v, f"extra_state.{n}") for n, v in self._values.items()}
 
     def plan(self, incoming: Incoming, stored_values: dict[str, Any], strict: bool) -> None:
         prefix = "model."
         stored = {name[len(prefix) :] for name in incoming.stored if name.startswith(prefix)}
+        wanted = {*self.tensors, *self._values}
+        has = stored | stored_values.keys()
+        is_strange = bool(has and wanted) and not has & wanted
+        hint = wrapper_hint(has, wanted) if strict or is_strange else None
+        if hint or is_strange:
+            incoming.add_problem(f"model: {hint or 'nothing of what was passed is stored'}")
         if strict:
-            wanted = [*self.tensors, *self._values]
-            compare_names(
-                incoming,
-                [prefix + name for name in (*stored, *stored_values)],
-                [prefix + name for name in wanted],
-            )
+            compare_names(incoming, *([prefix + name for name in side] for side in (has, wanted)))
         for name, tensor in self.tensors.items():
             if name in stored:
                 incoming.into(prefix + name, tensor)

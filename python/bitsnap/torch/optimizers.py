@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,31 +11,30 @@ from torch.optim import Optimizer
 
 from bitsnap.torch.models import ModelState
 from bitsnap.torch.naming import ParameterNamer
-from bitsnap.torch.transfer import Incoming, Measured, Outgoing, compare_names
-from bitsnap.torch.values import encode, tensor_reference, tensor_references
-
-Optimizers = Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer]
-
-# Adam's names for its moments, the same in all of its relatives.
-_ROLES = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
+from bitsnap.torch.optimizer_arguments import Optimizers, named_optimizers
+from bitsnap.torch.optimizer_entries import Kept
+from bitsnap.torch.optimizer_kind import kind_of, why_other_kind
+from bitsnap.torch.outgoing import Measured, Outgoing
+from bitsnap.torch.transfer import Incoming, compare_names
+from bitsnap.torch.values import (
+    join_pairs,
+    object_of,
+    split_pairs,
+    tensor_reference,
+    tensor_references,
+    to_json,
+)
 
 _ADAM_EPS = 1e-8  # torch's default
 
 
 def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[OptimizerState]:
     """One for each, by the key or the position under which it was passed; "" for one alone."""
-    if optimizers is None:
+    named = named_optimizers(optimizers)
+    if not named:
         return []
-    if isinstance(optimizers, Optimizer):
-        named: Iterable[tuple[str, Any]] = [("", optimizers)]
-    elif isinstance(optimizers, Mapping):
-        named = optimizers.items()
-    elif isinstance(optimizers, Iterable):
-        named = ((str(i), optimizer) for i, optimizer in enumerate(optimizers))
-    else:
-        named = [("", optimizers)]  # which refuses what is none
     namer = ParameterNamer(model)
-    return [OptimizerState(name, optimizer, namer) for name, optimizer in named]
+    return [OptimizerState(name, optimizer, namer) for name, optimizer in named.items()]
 
 
 def adam_eps(optimizers: list[OptimizerState]) -> float:
@@ -50,19 +49,15 @@ class OptimizerState:
     """What is stored of one optimizer."""
 
     def __init__(self, name: str, optimizer: Optimizer, namer: ParameterNamer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            which = f"optimizer {name!r}" if name else "optimizer"
-            raise TypeError(
-                f"{which} is a {type(optimizer).__name__}, no torch.optim.Optimizer; "
-                "pass other objects with state_dict() and load_state_dict() in `extra`"
-            )
         self.name = name
         self._optimizer = optimizer
         self._prefix = f"optimizer.{name}." if name else "optimizer."
+        self._namer = namer
         self._has_model = namer.has_model
         self._masters: dict[str, str] = {}  # role by name, of parameters that are not the model's
         self._parameters: dict[str, torch.Tensor] = {}
         self._groups: list[list[str]] = []
+        self._sources: list[dict[str, Any] | None] = []  # set by plan()
         self._name_parameters(namer)
 
     def elements_by_eps(self) -> Counter[float]:
@@ -74,7 +69,7 @@ class OptimizerState:
 
     def measure(self, measured: Measured) -> None:
         """What there is, and of Adam what the first step will add."""
-        self.save(measured)
+        self.save(measured, Kept())
         for group in self._groups_like_adams():
             for parameter in group["params"]:
                 if parameter.requires_grad and parameter not in self._optimizer.state:
@@ -96,7 +91,9 @@ class OptimizerState:
         if own:
             name = namer.claim_like(parameter)
             role = "master" if name and parameter.is_floating_point() else "other"
-        name = name or f"param_{len(self._parameters)}"
+        name = name or namer.new_name(f"param_{len(self._parameters)}")
+        while name in self._parameters:  # a view of the same memory
+            name += "~"
         if own:
             self._masters[name] = role
         self._parameters[name] = parameter
@@ -105,78 +102,113 @@ class OptimizerState:
     def _tensor_name(self, parameter: str, key: str) -> str:
         return f"{self._prefix}state.{parameter}.{key}"
 
-    def save(self, outgoing: Outgoing) -> dict[str, Any]:
+    def save(self, outgoing: Outgoing, kept: Kept) -> str:
+        """What plan() takes, as JSON."""
         self._refuse_unknown_state()
         for name, role in self._masters.items():
-            outgoing.add(self._tensor_name(name, "master"), self._parameters[name], role, name)
-        return {
-            "shapes": {name: list(p.shape) for name, p in self._parameters.items()},
-            "has_model": self._has_model,
-            "masters": list(self._masters),
-            "groups": [self._save_group(outgoing, i) for i in range(len(self._groups))],
-            "state": {
-                name: self._save_state(outgoing, name)
-                for name, parameter in self._parameters.items()
-                if parameter in self._optimizer.state
-            },
-        }
+            outgoing.add_named(
+                self._tensor_name(name, "master"), self._parameters[name], role, name
+            )
+        states = self._optimizer.state
+        options = [self._save_options(outgoing, i) for i in range(len(self._groups))]
+        groups = [
+            f'{{"params":{kept.to_json(f"group {i}", names)},"options":{to_json(options[i])}}}'
+            for i, names in enumerate(self._groups)
+        ]
+        return object_of(
+            {
+                "kind": to_json(kind_of(self._optimizer)),
+                "shapes": kept.to_json(
+                    "shapes", {name: list(p.shape) for name, p in self._parameters.items()}
+                ),
+                "has_model": to_json(self._has_model),
+                "masters": kept.to_json("masters", list(self._masters)),
+                "groups": f"[{','.join(groups)}]",
+                "state": kept.save_states(
+                    outgoing,
+                    f"{self._prefix}state.",
+                    {name: states[p] for name, p in self._parameters.items() if p in states},
+                ),
+            }
+        )
 
     def _refuse_unknown_state(self) -> None:
+        kind = type(self._optimizer).__name__
         known = {id(parameter) for parameter in self._parameters.values()}
+        for key in self._optimizer.state:
+            if id(key) in known:
+                continue
+            if isinstance(key, torch.Tensor):
+                raise TypeError(
+                    f"{self._prefix}state: {kind} keeps state of {self._namer.describe(key)}, "
+                    "which is in none of its param_groups; add it with add_param_group(), or "
+                    "drop the state: del optimizer.state[parameter]"
+                )
+            raise TypeError(
+                f"{self._prefix}state: {kind} keeps state[{key!r}], which belongs to none of its "
+                "parameters; pass it in `extra`"
+            )
+        if not _may_add_to_its_state(self._optimizer):
+            return
         unknown = sorted(set(self._optimizer.state_dict()) - {"state", "param_groups"})
-        if any(id(key) not in known for key in self._optimizer.state):
-            unknown.append("state of what is none of its parameters")
         if unknown:
             raise TypeError(
-                f"{type(self._optimizer).__name__} keeps {', '.join(unknown)} besides its "
-                "parameters' state; pass it in `extra`, which calls its state_dict()"
+                f"{kind} keeps {', '.join(map(str, unknown))} besides its parameters' state; pass "
+                "it in `extra`, which calls its state_dict()"
             )
 
-    def _save_group(self, outgoing: Outgoing, index: int) -> dict[str, Any]:
-        group = self._optimizer.param_groups[index]
-        options = {key: value for key, value in group.items() if key != "params"}
-        return {
-            "params": self._groups[index],
-            "options": {
-                key: outgoing.encode(value, f"{self._prefix}group.{index}.{key}")
-                for key, value in options.items()
-            },
-        }
-
-    def _save_state(self, outgoing: Outgoing, parameter: str) -> dict[str, Any]:
-        state = self._optimizer.state[self._parameters[parameter]]
-        return {key: self._save_entry(outgoing, parameter, key, state[key]) for key in state}
-
-    def _save_entry(self, outgoing: Outgoing, parameter: str, key: str, value: Any) -> Any:
-        is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
-        role = _ROLES.get(key, "other") if is_float else "other"
-
-        def add(name: str, tensor: torch.Tensor) -> str:
-            return outgoing.add(name, tensor, role, parameter)
-
-        return encode(value, self._tensor_name(parameter, key), add)
+    def _save_options(self, outgoing: Outgoing, index: int) -> Any:
+        path = f"{self._prefix}group.{index}"
+        options = [
+            (key, outgoing.encode(value, f"{path}.{key}"))
+            for key, value in self._optimizer.param_groups[index].items()
+            if key != "params"
+        ]
+        return join_pairs(options, path)
 
     def plan(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> None:
         if not self._is_there(incoming, stored):
-            incoming.problems.append(
+            incoming.add_problem(
                 f"{self._prefix}state: was dropped from this old step by pruning; restore a newer "
                 "step, or only the model"
             )
             return
-        if not (self._has_model and stored["has_model"]):
-            self._take_names(stored)
-        problems = len(incoming.problems)
-        self._compare(incoming, stored, strict)
-        if len(incoming.problems) > problems:
+        other_kind = self._compare_kind(incoming, stored, strict)
+        by_name = self._has_model and stored["has_model"]
+        if not by_name and not self._take_names(incoming, stored):
+            return
+        if not self._compare(incoming, stored, strict) or other_kind:
             return
         for name in self._masters:
             if name in stored["masters"]:
                 incoming.into(self._tensor_name(name, "master"), self._parameters[name])
-        for group, saved, names in self._zip_groups(stored):
-            for key, encoded in saved["options"].items():
+        # Which stored group's options each group takes; absent: it keeps its own.
+        self._sources = self._find_sources(stored, by_name and not strict)
+        for group, source, names in zip(
+            self._optimizer.param_groups, self._sources, self._groups, strict=True
+        ):
+            for key, encoded in split_pairs(source["options"]) if source else ():
                 _plan_value(incoming, encoded, group.get(key))
             for name in names:
                 self._plan_state(incoming, group, name, stored["state"].get(name, {}))
+
+    def _compare_kind(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> bool:
+        """Whether what is stored is another kind's, which then is a problem."""
+        options = [
+            {key for key, _ in split_pairs(group["options"])} for group in stored["groups"]
+        ]
+        found = why_other_kind(self._optimizer, stored.get("kind"), options)
+        if found is None or (found[1] and not strict):
+            return False
+        why, may_fit = found
+        remedy = (
+            "restore into the kind that saved it, or only the model"
+            if not may_fit
+            else "restore into the kind that saved it, only the model, or take its state all the "
+            "same with strict=False"
+        )
+        incoming.add_problem(f"{self._prefix}kind: {why}; {remedy}", only_strict=may_fit)
+        return True
 
     def _is_there(self, incoming: Incoming, stored: dict[str, Any]) -> bool:
         encoded = [stored["state"], [group["options"] for group in stored["groups"]]]
@@ -184,14 +216,34 @@ class OptimizerState:
         names += self._master_names(stored["masters"])
         return all(name in incoming.stored for name in names)
 
-    def _zip_groups(self, stored: dict[str, Any]) -> Iterator[tuple[dict, dict, list[str]]]:
-        return zip(self._optimizer.param_groups, stored["groups"], self._groups, strict=True)
+    def _find_sources(
+        self, stored: dict[str, Any], by_parameters: bool
+    ) -> list[dict[str, Any] | None]:
+        """For each group the stored one that is its: of the same parameters, or at its place."""
+        if not by_parameters:
+            return stored["groups"]
+        holders = {name: group for group in stored["groups"] for name in group["params"]}
+        sources = []
+        for names in self._groups:
+            found = {id(holders[name]): holders[name] for name in names if name in holders}
+            sources.append(found.popitem()[1] if len(found) == 1 else None)
+        return sources
 
-    def _take_names(self, stored: dict[str, Any]) -> None:
-        """Without a model, parameters are told by their order, as in torch's state dicts."""
+    def _take_names(self, incoming: Incoming, stored: dict[str, Any]) -> bool:
+        """Without a model, parameters are told by their order, as in torch's state dicts.
+
+        False, and a problem, where there are others than stored.
+        """
         groups = [group["params"] for group in stored["groups"]]
-        if [len(group) for group in groups] != [len(group) for group in self._groups]:
-            return  # _compare() reports it
+        sizes = [[len(group) for group in side] for side in (groups, self._groups)]
+        if sizes[0] != sizes[1]:
+            incoming.add_problem(
+                f"{self._prefix}param_groups: stored {len(groups)}, wanted {len(self._groups)}, of "
+                f"{sizes[0]} and {sizes[1]} parameters, which are told by their order alone; make "
+                "the groups as they were, with add_param_group(), or pass the model to save() and "
+                "restore() alike"
+            )
+            return False
         new_names = dict(zip(sum(self._groups, []), sum(groups, []), strict=True))
         self._parameters = {new_names[name]: p for name, p in self._parameters.items()}
         self._groups = groups
@@ -199,24 +251,32 @@ class OptimizerState:
             self._masters = dict.fromkeys(stored["masters"], "master")
         else:
             self._masters = {new_names[name]: role for name, role in self._masters.items()}
+        return True
 
-    def _compare(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> None:
+    def _compare(self, incoming: Incoming, stored: dict[str, Any], strict: bool) -> bool:
+        """Whether parameters and groups fit; what does not is a problem."""
         saved = [group["params"] for group in stored["groups"]]
-        if len(saved) != len(self._groups):
-            incoming.problems.append(
-                f"{self._prefix}param_groups: stored {len(saved)}, wanted {len(self._groups)}"
+        fits = True
+        if strict and len(saved) != len(self._groups):
+            fits = False
+            incoming.add_problem(
+                f"{self._prefix}param_groups: stored {len(saved)}, wanted {len(self._groups)}; make "
+                "the groups as they were, with add_param_group(), before restoring",
+                only_strict=True,
             )
-            return
-        if strict:
-            compare_names(incoming, self._in_groups(saved), self._in_groups(self._groups))
-            compare_names(incoming, *map(self._master_names, (stored["masters"], self._masters)))
+        elif strict:
+            fits = compare_names(incoming, self._in_groups(saved), self._in_groups(self._groups))
+            masters = map(self._master_names, (stored["masters"], self._masters))
+            fits &= compare_names(incoming, *masters)
         for name, parameter in self._parameters.items():
             shape = stored["shapes"].get(name, list(parameter.shape))
             if shape != list(parameter.shape):
-                incoming.problems.append(
+                fits = False
+                incoming.add_problem(
                     f"{self._prefix}state.{name}: stored for a parameter of shape {shape}, wanted "
                     f"{list(parameter.shape)}"
                 )
+        return fits
 
     def _in_groups(self, groups: list[list[str]]) -> list[str]:
         prefix = f"{self._prefix}param_groups"
@@ -230,7 +290,7 @@ class OptimizerState:
     ) -> None:
         parameter = self._parameters[name]
         live = self._optimizer.state[parameter] if parameter in self._optimizer.state else {}
-        for key, encoded in stored.items():
+        for key, encoded in split_pairs(stored):
             # Torch keeps step counters in CPU memory, but for optimizers that never leave the GPU.
             on_device = key != "step" or group.get("capturable") or group.get("fused")
             _plan_value(
@@ -241,8 +301,8 @@ class OptimizerState:
         for name, parameter in self._parameters.items():
             if name in stored["shapes"]:
                 self._finish_state(incoming, parameter, stored["state"].get(name))
-        for group, saved, _ in self._zip_groups(stored):
-            group.update(incoming.decode(saved["options"]))
+        for group, source in zip(self._optimizer.param_groups, self._sources, strict=True):
+            group.update(_decode_pairs(incoming, source["options"]) if source else {})
         # Lets the optimizer bring state of an older torch up to date, as load_state_dict() does.
         self._optimizer.__setstate__(
             {"state": self._optimizer.state, "param_groups": self._optimizer.param_groups}
@@ -254,7 +314,19 @@ class OptimizerState:
             return
         state = self._optimizer.state[parameter]
         state.clear()
-        state.update({key: incoming.decode(encoded) for key, encoded in stored.items()})
+        state.update(_decode_pairs(incoming, stored))
+
+
+def _may_add_to_its_state(optimizer: Optimizer) -> bool:
+    """Whether its state_dict(), which takes long, may be more than state and param_groups."""
+    hooks = ("_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks")
+    if "state_dict" in vars(optimizer) or any(getattr(optimizer, hook, None) for hook in hooks):
+        return True
+    return type(optimizer).state_dict is not Optimizer.state_dict
+
+
+def _decode_pairs(incoming: Incoming, encoded: Any) -> dict[Any, Any]:
+    return {key: incoming.decode(value) for key, value in split_pairs(encoded)}
 
 
 def _plan_value(incoming: Incoming, encoded: Any, live: Any, device: Any = None) -> None:

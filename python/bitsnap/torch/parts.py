@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 # Bytes of all parts but the last.
 PART = 16 << 20
 
@@ -17,20 +15,25 @@ PART = 16 << 20
 @dataclass(frozen=True)
 class Content:
     size: int
-    _read: Callable[[int, np.ndarray], None]  # fills an array with the bytes from a place on
+    _read: Callable[[int, memoryview], None]  # fills memory with the bytes from a place on
 
-    def parts(self) -> Iterator[np.ndarray]:
+    def parts(self) -> Iterator[bytearray]:
         """Always `size` bytes: zeros, which no checksum takes for good, where reading fails."""
         for first in range(0, self.size, PART):
-            part = np.zeros(min(PART, self.size - first), np.uint8)
-            self._read(first, part)
+            part = bytearray(min(PART, self.size - first))
+            self._read(first, memoryview(part))
             yield part
+
+    def whole(self) -> bytearray:
+        content = bytearray(self.size)
+        self._read(0, memoryview(content))
+        return content
 
 
 def in_memory(buffer: Any) -> Content:
-    content = np.frombuffer(buffer, np.uint8)
+    content = memoryview(buffer).cast("B")
 
-    def read(first: int, out: np.ndarray) -> None:
+    def read(first: int, out: memoryview) -> None:
         out[:] = content[first : first + len(out)]
 
     return Content(len(content), read)
@@ -40,12 +43,12 @@ def on_disk(path: Path, size: int, until: ExitStack) -> Content:
     """Opens the file at once, since it may be removed before it is read; closed by `until`."""
     file = until.enter_context(path.open("rb", buffering=0))
 
-    def read(first: int, out: np.ndarray) -> None:
+    def read(first: int, out: memoryview) -> None:
         try:
             file.seek(first)
             while len(out) and (count := file.readinto(out)):
                 out = out[count:]
         except OSError:
-            out[:] = 0
+            out[:] = bytes(len(out))
 
     return Content(size, read)

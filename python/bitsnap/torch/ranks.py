@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import pickle
 import secrets
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
 from bitsnap.torch.parts import PART, Content
+
+
+_SIZE = struct.Struct("<q")
 
 
 class RankGone(RuntimeError):
@@ -61,19 +64,19 @@ class Ranks:
 
     def tell_each(self, value: Any) -> list[Any]:
         """As gather(), but each tells each other, so that RankGone names who does not answer."""
-        mine = np.frombuffer(pickle.dumps(value), np.uint8).copy()
+        mine = bytearray(pickle.dumps(value))
         others = [rank for rank in range(self.world_size) if rank != self.rank]
-        sizes = {rank: np.zeros(1, np.int64) for rank in others}
-        self._swap(np.array([mine.size]), sizes)
-        values = {rank: np.empty(int(size[0]), np.uint8) for rank, size in sizes.items()}
+        sizes = {rank: bytearray(_SIZE.size) for rank in others}
+        self._swap(bytearray(_SIZE.pack(len(mine))), sizes)
+        values = {rank: bytearray(*_SIZE.unpack(size)) for rank, size in sizes.items()}
         self._swap(mine, values)
-        told = {rank: pickle.loads(data.tobytes()) for rank, data in values.items()}
+        told = {rank: pickle.loads(data) for rank, data in values.items()}
         return [value if rank == self.rank else told[rank] for rank in range(self.world_size)]
 
-    def _swap(self, mine: np.ndarray, theirs: dict[int, np.ndarray]) -> None:
-        """Sends `mine` to all ranks of `theirs` and fills what is to come from them."""
-        works = [(r, dist.irecv(torch.from_numpy(to), r, self._group)) for r, to in theirs.items()]
-        works += [(r, dist.isend(torch.from_numpy(mine), r, self._group)) for r in theirs]
+    def _swap(self, mine: bytearray, theirs: dict[int, bytearray]) -> None:
+        """Sends `mine` to all ranks of `theirs` and fills what is to come from them. None is empty."""
+        works = [(r, dist.irecv(_as_tensor(to), r, self._group)) for r, to in theirs.items()]
+        works += [(r, dist.isend(_as_tensor(mine), r, self._group)) for r in theirs]
         for rank, work in works:
             with _asking(rank):
                 work.wait()
@@ -82,16 +85,16 @@ class Ranks:
         """Sends bytes to a rank that receives as many."""
         for part in content.parts():
             with _asking(to):
-                dist.send(torch.from_numpy(part), to, group=self._group)
+                dist.send(_as_tensor(part), to, group=self._group)
 
-    def receive(self, size: int, source: int) -> np.ndarray:
+    def receive(self, size: int, source: int) -> bytearray:
         return self.start_receiving(size, source).wait()
 
     def start_receiving(self, size: int, source: int) -> Receipt:
-        content = np.empty(size, np.uint8)
+        content = bytearray(size)
         works = []
         for first in range(0, size, PART):
-            part = torch.from_numpy(content[first : first + PART])
+            part = _as_tensor(memoryview(content)[first : first + PART])
             works.append(dist.irecv(part, source, group=self._group))
         return Receipt(source, content, works)
 
@@ -101,14 +104,19 @@ class Receipt:
     """Bytes on their way from a rank."""
 
     _source: int
-    _content: np.ndarray
+    _content: bytearray
     _works: list[dist.Work]
 
-    def wait(self) -> np.ndarray:
+    def wait(self) -> bytearray:
         for work in self._works:
             with _asking(self._source):
                 work.wait()
         return self._content
+
+
+def _as_tensor(memory: bytearray | memoryview) -> torch.Tensor:
+    """The same memory, which must not be empty."""
+    return torch.frombuffer(memory, dtype=torch.uint8)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-import numpy as np
-
 import bitsnap
 from bitsnap import Store
 from bitsnap.torch.engines import Engine, PendingSave
@@ -192,7 +190,7 @@ class _Worker:
             if place < len(partners):
                 yield sender, partners[place]
 
-    def _hold(self, key: ReplicaKey, content: np.ndarray) -> None:
+    def _hold(self, key: ReplicaKey, content: bytearray) -> None:
         try:
             if key_of(bitsnap.check_rank_file(content)) != key:
                 raise bitsnap.Corrupt("it is another file than was announced")

@@ -34,6 +34,10 @@ if hasattr(torch, "float4_e2m1fn_x2"):
     _PAIRS[torch.float4_e2m1fn_x2] = "F4"
 
 
+# Of which nothing but layout and dtype can keep the bytes from being all there is.
+PLAIN_TYPES = {torch.Tensor, torch.nn.Parameter}
+
+
 def form(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[str, tuple[int, ...]]:
     """The dtype name and shape under which a snapshot holds such a tensor."""
     if dtype in _PAIRS:
@@ -73,7 +77,12 @@ def require_plain(name: str, tensor: torch.Tensor) -> None:
 
 def identity(tensor: torch.Tensor):
     """Equal for two tensors exactly when they are the same memory seen in the same way."""
-    if tensor.numel() == 0:
+    try:
+        if tensor.numel() == 0:
+            return id(tensor)
+    except ValueError:  # torch's, for one that is not initialised
+        return id(tensor)
+    if tensor.layout != torch.strided or tensor.is_nested:
         return id(tensor)
     return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
@@ -82,6 +91,27 @@ def is_directly_writable(tensor: torch.Tensor) -> bool:
     """Whether bytes_of() gives the memory of `tensor` itself."""
     on_cpu = tensor.device.type == "cpu" and tensor.is_contiguous()
     return on_cpu and not tensor.is_conj() and not tensor.is_neg()
+
+
+def plain_of(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of the same content whose memory can be read as it lies: itself where possible.
+
+    TypeError for what require_plain() refuses.
+    """
+    # Nearly always so, and there may be many.
+    if (
+        type(tensor) in PLAIN_TYPES
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.dtype in _NAMES
+        and not tensor.is_nested
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+        and not tensor.is_conj()
+    ):
+        return tensor
+    require_plain(name, tensor)
+    return tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
 
 
 def bytes_of(tensor: torch.Tensor) -> torch.Tensor:

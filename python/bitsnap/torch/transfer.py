@@ -1,4 +1,4 @@
-"""Tensors on their way into a snapshot and out of it."""
+"""Tensors on their way out of a snapshot."""
 
 from __future__ import annotations
 
@@ -19,63 +19,21 @@ from bitsnap.torch.tensors import (
 )
 
 
-class Outgoing:
-    """Collects what a snapshot will hold."""
-
-    def __init__(self) -> None:
-        self.tensors: list[bitsnap.Tensor] = []
-        self._names: set[str] = set()
-
-    def add(self, name: str, tensor: torch.Tensor, role: str = "other", group: str = "") -> str:
-        """Takes `tensor` under `name`, or one like it where that is taken; returns the name."""
-        require_plain(name, tensor)
-        unique, copies = name, 1
-        while unique in self._names:
-            copies += 1
-            unique = f"{name}~{copies}"
-        self._names.add(unique)
-        self._take(unique, tensor, role, group)
-        return unique
-
-    def encode(self, value: Any, path: str) -> Any:
-        return values.encode(value, path, self.add)
-
-    def _take(self, name: str, tensor: torch.Tensor, role: str, group: str) -> None:
-        dtype, shape = form_of(tensor)
-        self.tensors.append(bitsnap.Tensor(name, dtype, shape, bytes_of(tensor), role, group))
-
-
-class Measured(Outgoing):
-    """Finds how much memory a copy takes; touches no data."""
-
-    # What Saver.prepare() wants each tensor rounded up to.
-    _ALIGNMENT = 64
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-        self._seen: set[Any] = set()
-
-    def expect(self, tensor: torch.Tensor, copies: int) -> None:
-        """Counts so many tensors like this one, which are not there yet."""
-        size = tensor.numel() * tensor.element_size()
-        self.bytes += copies * -(-size // self._ALIGNMENT) * self._ALIGNMENT
-
-    def _take(self, name: str, tensor: torch.Tensor, role: str, group: str) -> None:
-        if identity(tensor) not in self._seen:
-            self._seen.add(identity(tensor))
-            self.expect(tensor, 1)
-
-
 class Incoming:
     """Plans which stored tensor goes where, then reads all of them at once."""
 
     def __init__(self, snapshot: bitsnap.Snapshot) -> None:
         self.step = snapshot.step
         self.stored = {tensor.name: tensor for tensor in snapshot.tensors}
-        self.problems: list[str] = []
         self.targets: dict[str, torch.Tensor] = {}
         self._snapshot = snapshot
+        self._problems: list[str] = []
+        self._is_advised = True  # strict=False, which leaves out all problems so far
+
+    def add_problem(self, problem: str, only_strict: bool = False) -> None:
+        """Tells what keeps this step from being restored: with `only_strict`, just if strict."""
+        self._problems.append(problem)
+        self._is_advised &= only_strict
 
     def into(self, name: str, tensor: torch.Tensor) -> None:
         """Plans to read `name` into `tensor`; a mismatch becomes a problem."""
@@ -85,7 +43,7 @@ class Incoming:
             return
         stored = self.stored[name]
         dtype, shape = form_of(tensor)
-        self.problems.append(
+        self.add_problem(
             f"{name}: stored {stored.dtype} {list(stored.shape)}, wanted {dtype} {list(shape)}"
         )
 
@@ -105,12 +63,13 @@ class Incoming:
             self.new(name, dtype)
 
     def raise_problems(self) -> None:
-        if self.problems:
-            lines = "\n  ".join(self.problems)
+        if self._problems:
+            lines = "\n  ".join(self._problems)
+            advice = ", or strict=False to leave out what only one side has"
             raise ValueError(
                 f"step {self.step} does not fit what it is to be restored into; nothing was "
-                f"changed:\n  {lines}\nPass the model and optimizer of the run that saved it, or "
-                "strict=False to leave out what only one side has."
+                f"changed:\n  {lines}\nPass the model and optimizer of the run that saved it"
+                f"{advice if self._is_advised else ''}."
             )
 
     @torch.no_grad()
@@ -141,10 +100,11 @@ class Incoming:
         return values.decode(encoded, self.targets)
 
 
-def compare_names(incoming: Incoming, stored: Iterable[str], wanted: Iterable[str]) -> None:
-    """Makes problems of names that only one side has."""
-    stored, wanted = list(stored), list(wanted)
-    missing = sorted(set(wanted) - set(stored))
-    unexpected = sorted(set(stored) - set(wanted))
-    incoming.problems += [f"{name}: wanted, but not stored" for name in missing]
-    incoming.problems += [f"{name}: stored, but not wanted" for name in unexpected]
+def compare_names(incoming: Incoming, stored: Iterable[str], wanted: Iterable[str]) -> bool:
+    """Whether both sides have the same; names that only one has are problems."""
+    stored, wanted = set(stored), set(wanted)
+    for name in sorted(wanted - stored):
+        incoming.add_problem(f"{name}: wanted, but not stored", only_strict=True)
+    for name in sorted(stored - wanted):
+        incoming.add_problem(f"{name}: stored, but not wanted", only_strict=True)
+    return stored == wanted

@@ -32,6 +32,15 @@ def _hex_of_doubles(*values: float) -> str:
     return struct.pack(f"<{len(values)}d", *values).hex()
 
 
+# As json.dumps(), which would make an encoder for each call.
+to_json: Callable[[Any], str] = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def object_of(members: Mapping[str, str]) -> str:
+    """A JSON object, of members that are JSON."""
+    return f"{{{','.join([f'{to_json(key)}:{value}' for key, value in members.items()])}}}"
+
+
 def has_state(value: Any) -> bool:
     """Whether `value` is an object, such as a scheduler, that can save and load its state."""
     return all(callable(getattr(value, name, None)) for name in ("state_dict", "load_state_dict"))
@@ -42,9 +51,33 @@ def encode(value: Any, path: str, store_tensor: StoreTensor) -> Any:
     return _Encoder(store_tensor).encode(value, path, 0)
 
 
+def encode_key(key: Any, path: str) -> Any:
+    """The key of a dict, as encode(), which must be no tensor."""
+
+    def refuse(name: str, tensor: torch.Tensor) -> str:
+        raise TypeError(f"{name}: a tensor cannot be a key here; pass text or a number")
+
+    return _Encoder(refuse).key(key, f"{path} (a key)", 0)
+
+
+def join_pairs(pairs: list[tuple[Any, Any]], path: str) -> Any:
+    """A dict as JSON, of its keys and encoded values."""
+    if all(type(key) is str and key != "$" for key, _ in pairs):
+        return dict(pairs)
+    return _tag("dict", [[encode_key(key, path), value] for key, value in pairs])
+
+
+def split_pairs(encoded: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """What join_pairs() was given."""
+    if encoded.get("$") == "dict" and isinstance(encoded.get("v"), list):
+        return [(decode(key, {}), value) for key, value in encoded["v"]]
+    return list(encoded.items())
+
+
 class _Encoder:
     def __init__(self, store_tensor: StoreTensor) -> None:
         self._store_tensor = store_tensor
+        self._hashed = 0  # how many keys and sets are around what is encoded
 
     def encode(self, value: Any, path: str, depth: int) -> Any:
         if depth > _MAX_DEPTH:
@@ -63,7 +96,7 @@ class _Encoder:
             return self._array(numpy, value, path)
         if numpy and isinstance(value, numpy.generic) and value.dtype.kind in "biufcmM":
             return _tag("numpy", [value.dtype.str, value.tobytes().hex()])
-        if has_state(value):
+        if has_state(value) and not self._hashed:  # its state_dict() cannot be hashed
             return self.encode(value.state_dict(), path, depth + 1)
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         raise TypeError(
@@ -71,6 +104,13 @@ class _Encoder:
             "arrays, numbers, strings, bytes, None, plain containers of them, or objects with "
             "state_dict() and load_state_dict()"
         )
+
+    def key(self, value: Any, path: str, depth: int) -> Any:
+        """Of a dict or a set."""
+        self._hashed += 1
+        encoded = self.encode(value, path, depth)
+        self._hashed -= 1
+        return encoded
 
     def _tensor(self, value: torch.Tensor, path: str) -> Any:
         dtype = str(value.dtype).removeprefix("torch.")
@@ -87,14 +127,21 @@ class _Encoder:
 
     def _sequence(self, value: Any, path: str, depth: int) -> Any:
         kind = _SEQUENCES[type(value)]
-        items = [self.encode(item, f"{path}.{i}", depth + 1) for i, item in enumerate(value)]
+        encode = self.key if kind in ("set", "frozenset") else self.encode
+        scalars = _SCALARS.get  # lists of numbers may be long
+        items = [
+            encoder(item)
+            if (encoder := scalars(type(item)))
+            else encode(item, f"{path}.{i}", depth + 1)
+            for i, item in enumerate(value)
+        ]
         if kind in ("set", "frozenset"):
             items.sort(key=json.dumps)  # same set, same bytes
         return _tag(kind, items) if kind else items
 
     def _mapping(self, value: Any, path: str, depth: int) -> Any:
         pairs = [
-            [self.encode(k, f"{path} (a key)", depth + 1), self.encode(v, f"{path}.{k}", depth + 1)]
+            [self.key(k, f"{path} (a key)", depth + 1), self.encode(v, f"{path}.{k}", depth + 1)]
             for k, v in value.items()
         ]
         plain = type(value) is dict and all(type(key) is str for key in value)
