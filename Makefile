@@ -62,6 +62,7 @@ test-tsan: setup  ## Tests with threads under the thread sanitizer
 test-python: build-release .venv/bitsnap.stamp
 	@scripts/setup-debian.sh iproute2  # some tests make a network
 	@$(PYTHON) -m pytest tests
+	@$(PYTHON) -m pytest tests/python/test_torch_{extra,masters,models,optimizers,store}.py --ambient
 
 demo: .venv/bitsnap.stamp  ## Train, kill, resume and compare, with plots
 	@$(PYTHON) examples/demo.py

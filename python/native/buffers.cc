@@ -1,6 +1,8 @@
 #include "python/native/buffers.h"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -11,14 +13,46 @@
 namespace bitsnap::python {
 namespace {
 
+[[noreturn]] void RaiseTypeError(const std::string& message) {
+  throw nb::type_error(message.c_str());
+}
+
+// `what` is what was to be one, in the message.
+template <class T>
+T CastTo(nb::handle object, const std::string& what) {
+  T value;
+  if (!nb::try_cast(object, value)) RaiseTypeError(what);
+  return value;
+}
+
+// What torch hands out of a tensor says nothing of its storage, which resize_() may have shrunk, nor
+// of values that are yet to be conjugated or negated. Requires: `tensor` is contiguous.
+void RequireTorchMemory(nb::handle tensor, size_t bytes, const std::string& name) {
+  const auto offset = nb::cast<size_t>(tensor.attr("storage_offset")()) *
+                      nb::cast<size_t>(tensor.attr("element_size")());
+  const auto there = nb::cast<size_t>(tensor.attr("untyped_storage")().attr("nbytes")());
+  if (offset > there || bytes > there - offset) {
+    RaiseTypeError("tensor '" + name + "': needs " + std::to_string(bytes) +
+                   " bytes and its storage was shrunk to " + std::to_string(there) +
+                   "; bring it back with untyped_storage().resize_()");
+  }
+  if (nb::cast<bool>(tensor.attr("is_conj")()) || nb::cast<bool>(tensor.attr("is_neg")())) {
+    RaiseTypeError("tensor '" + name +
+                   "': is conjugated or negated only when it is read; pass "
+                   "t.resolve_conj().resolve_neg()");
+  }
+}
+
 template <class Array>
 Array ToArray(nb::handle object, const std::string& name, const char* wanted) {
   Array array;
   if (!nb::try_cast(object, array, /*convert=*/false)) {
-    throw nb::type_error(("tensor '" + name + "': its data must be a " + wanted +
-                          "; for a torch tensor pass t.detach().cpu().contiguous()")
-                             .c_str());
+    RaiseTypeError("tensor '" + name + "': its data must be a " + wanted +
+                   "; for a torch tensor pass t.detach().cpu().contiguous()");
   }
+  if (array.nbytes() == 0) return array;
+  if (nb::hasattr(object, "untyped_storage")) RequireTorchMemory(object, array.nbytes(), name);
+  if (array.data() == nullptr) RaiseTypeError("tensor '" + name + "': its data has no memory");
   return array;
 }
 
@@ -47,12 +81,35 @@ std::optional<Role> ToRole(const std::optional<std::string>& text, const std::st
 
 TensorInfo ToInfo(nb::handle tensor) {
   TensorInfo info;
-  info.name = nb::cast<std::string>(tensor.attr("name"));
-  info.dtype = ToDType(nb::cast<std::string>(tensor.attr("dtype")), info.name);
-  info.shape = nb::cast<std::vector<uint64_t>>(tensor.attr("shape"));
-  info.role = ToRole(nb::cast<std::optional<std::string>>(tensor.attr("role")), info.name);
-  info.group = nb::cast<std::string>(tensor.attr("group"));
+  info.name = CastTo<std::string>(tensor.attr("name"), "a tensor's name must be text");
+  const std::string of = "tensor '" + info.name + "': its ";
+  info.dtype = ToDType(CastTo<std::string>(tensor.attr("dtype"), of + "dtype must be text"),
+                       info.name);
+  info.shape = CastTo<std::vector<uint64_t>>(tensor.attr("shape"),
+                                             of + "shape must be a tuple of sizes from 0 on");
+  info.role = ToRole(
+      CastTo<std::optional<std::string>>(tensor.attr("role"), of + "role must be text or None"),
+      info.name);
+  info.group = CastTo<std::string>(tensor.attr("group"), of + "group must be text");
   return info;
+}
+
+// Two that are read at once into the same bytes would leave either there.
+void RequireApart(const Snapshot& snapshot, std::span<const ReadRequest> requests) {
+  std::vector<const ReadRequest*> sorted;
+  for (const ReadRequest& request : requests) {
+    if (!request.out.empty()) sorted.push_back(&request);
+  }
+  std::ranges::sort(sorted, std::less<>(), [](const auto* request) { return request->out.data(); });
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    const ReadRequest& before = *sorted[i - 1];
+    if (std::less<>()(sorted[i]->out.data(), before.out.data() + before.out.size())) {
+      const auto& tensors = snapshot.tensors();
+      Throw(Invalid("the buffers for tensors '" + tensors[before.tensor].info.name + "' and '" +
+                    tensors[sorted[i]->tensor].info.name +
+                    "' overlap; read them into memory of their own"));
+    }
+  }
 }
 
 }  // namespace
@@ -112,9 +169,11 @@ TensorArguments::TensorArguments(nb::handle tensors) {
 }
 
 ReadArguments::ReadArguments(const Snapshot& snapshot, const nb::iterable& requests) {
+  static constexpr const char* kForm = "a request is (name, buffer) or (name, buffer, first byte)";
   for (nb::handle item : requests) {
-    const auto request = nb::cast<nb::tuple>(item);
-    const auto name = nb::cast<std::string>(request[0]);
+    const auto request = CastTo<nb::tuple>(item, kForm);
+    if (request.size() != 2 && request.size() != 3) RaiseTypeError(kForm);
+    const auto name = CastTo<std::string>(request[0], kForm);
     const std::optional<size_t> tensor = snapshot.Find(name);
     if (!tensor) {
       Throw({ErrorKind::kNotFound, "step " + std::to_string(snapshot.step()) + " has no tensor '" +
@@ -122,9 +181,10 @@ ReadArguments::ReadArguments(const Snapshot& snapshot, const nb::iterable& reque
     }
     auto& array = arrays_.emplace_back(ToArray<WritableArray>(
         request[1], name, "writable contiguous buffer or array in CPU memory"));
-    const uint64_t offset = request.size() > 2 ? nb::cast<uint64_t>(request[2]) : 0;
+    const uint64_t offset = request.size() == 3 ? CastTo<uint64_t>(request[2], kForm) : 0;
     requests_.push_back({*tensor, offset, {static_cast<std::byte*>(array.data()), array.nbytes()}});
   }
+  RequireApart(snapshot, requests_);
 }
 
 void BindBuffers(nb::module_& module) {

@@ -112,7 +112,7 @@ class Stateful(torch.nn.Linear):
     counter = 0
 
     def get_extra_state(self):
-        return {"counter": self.counter, "history": torch.arange(self.counter)}
+        return {"counter": self.counter, "history": torch.arange(self.counter, device="cpu")}
 
     def set_extra_state(self, state):
         self.counter = state["counter"]

@@ -74,7 +74,7 @@ class OptimizerState:
             for parameter in group["params"]:
                 if parameter.requires_grad and parameter not in self._optimizer.state:
                     measured.expect(parameter, 3 if group.get("amsgrad") else 2)
-                    measured.expect(torch.zeros(()), 1)  # its number of steps
+                    measured.expect(torch.zeros((), device="cpu"), 1)  # its number of steps
 
     def _groups_like_adams(self) -> list[dict[str, Any]]:
         return [g for g in self._optimizer.param_groups if "eps" in g and "betas" in g]
@@ -294,7 +294,7 @@ class OptimizerState:
             # Torch keeps step counters in CPU memory, but for optimizers that never leave the GPU.
             on_device = key != "step" or group.get("capturable") or group.get("fused")
             _plan_value(
-                incoming, encoded, live.get(key), parameter.device if on_device else None
+                incoming, encoded, live.get(key), parameter.device if on_device else "cpu"
             )
 
     def finish(self, incoming: Incoming, stored: dict[str, Any]) -> None:
@@ -329,7 +329,7 @@ def _decode_pairs(incoming: Incoming, encoded: Any) -> dict[Any, Any]:
     return {key: incoming.decode(value) for key, value in split_pairs(encoded)}
 
 
-def _plan_value(incoming: Incoming, encoded: Any, live: Any, device: Any = None) -> None:
+def _plan_value(incoming: Incoming, encoded: Any, live: Any, device: Any = "cpu") -> None:
     """Plans to read a stored value's tensors: in place where `live` is one like it."""
     reference = tensor_reference(encoded)
     if reference and isinstance(live, torch.Tensor) and incoming.fits(reference[0], live):

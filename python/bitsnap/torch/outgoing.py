@@ -13,13 +13,20 @@ import bitsnap
 from bitsnap._native import Layout, PlacedTensors
 from bitsnap.torch import values
 from bitsnap.torch.keys import is_utf8, label
-from bitsnap.torch.tensors import form, identity, plain_of, require_plain
+from bitsnap.torch.tensors import (
+    form,
+    identity,
+    plain_of,
+    require_plain,
+    require_real_tensors,
+)
 
 
 class Outgoing:
     """Collects what a snapshot will hold."""
 
     def __init__(self) -> None:
+        require_real_tensors()
         self.names: list[str] = []
         self.tensors: list[torch.Tensor] = []
         self.roles: list[str] = []

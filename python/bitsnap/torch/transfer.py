@@ -9,12 +9,14 @@ import torch
 
 import bitsnap
 from bitsnap.torch import values
+from bitsnap.torch.overlaps import contradictions, fill, sharing_memory
 from bitsnap.torch.tensors import (
     bytes_of,
     form_of,
-    identity,
     is_directly_writable,
+    new_tensor,
     require_plain,
+    require_real_tensors,
     shape_from,
 )
 
@@ -23,9 +25,12 @@ class Incoming:
     """Plans which stored tensor goes where, then reads all of them at once."""
 
     def __init__(self, snapshot: bitsnap.Snapshot) -> None:
+        require_real_tensors()
         self.step = snapshot.step
         self.stored = {tensor.name: tensor for tensor in snapshot.tensors}
         self.targets: dict[str, torch.Tensor] = {}
+        # Where some of them are copied to afterwards, by somebody else.
+        self._lands: dict[str, torch.Tensor] = {}
         self._snapshot = snapshot
         self._problems: list[str] = []
         self._is_advised = True  # strict=False, which leaves out all problems so far
@@ -38,24 +43,36 @@ class Incoming:
     def into(self, name: str, tensor: torch.Tensor) -> None:
         """Plans to read `name` into `tensor`; a mismatch becomes a problem."""
         require_plain(name, tensor)
-        if self.fits(name, tensor):
+        if self.is_fit(name, tensor):
             self.targets[name] = tensor
-            return
+
+    def is_fit(self, name: str, tensor: torch.Tensor) -> bool:
+        """As fits(), and a mismatch becomes a problem."""
+        if self.fits(name, tensor):
+            return True
         stored = self.stored[name]
         dtype, shape = form_of(tensor)
         self.add_problem(
             f"{name}: stored {stored.dtype} {list(stored.shape)}, wanted {dtype} {list(shape)}"
         )
+        return False
 
     def fits(self, name: str, tensor: torch.Tensor) -> bool:
         stored = self.stored[name]
         return form_of(tensor) == (stored.dtype, tuple(stored.shape))
 
-    def new(self, name: str, dtype: torch.dtype, device: Any = None) -> torch.Tensor:
+    def new(self, name: str, dtype: torch.dtype, device: Any = "cpu") -> torch.Tensor:
         """Plans to read `name` into a new tensor."""
         shape = shape_from(self.stored[name].shape, dtype)
-        self.into(name, torch.empty(shape, dtype=dtype, device=device))
+        self.into(name, new_tensor(shape, dtype, device))
         return self.targets[name]
+
+    def beside(self, name: str, live: torch.Tensor) -> None:
+        """Plans to read `name` into a new tensor that is then loaded into `live`."""
+        require_plain(name, live)
+        if self.is_fit(name, live):
+            self._lands[name] = live
+            self.targets[name] = new_tensor(live.shape, live.dtype)
 
     def new_for(self, encoded: Any) -> None:
         """Plans to read all tensors that an encoded value refers to."""
@@ -74,27 +91,45 @@ class Incoming:
 
     @torch.no_grad()
     def read(self, threads: int) -> None:
-        """Fills all targets. Tied ones are read once, by the name that came first."""
+        """Fills all targets."""
         self.raise_problems()
-        distinct: dict[Any, tuple[str, torch.Tensor]] = {}
-        for name, target in self.targets.items():
-            distinct.setdefault(identity(target), (name, target))
-        staged: list[tuple[torch.Tensor, torch.Tensor]] = []
+        values = self._read_what_shares_memory(threads)
+        self.raise_problems()
         written: list[torch.Tensor] = []
         requests = []
-        for name, target in distinct.values():
-            memory = target
-            if not is_directly_writable(target):
-                memory = torch.empty(target.shape, dtype=target.dtype)
-                staged.append((target, memory))
-            else:
+        for name, target in self.targets.items():
+            if name in values:
+                continue
+            if is_directly_writable(target):
+                memory = target
                 written.append(target)
+            else:
+                memory = values[name] = new_tensor(target.shape, target.dtype)
             requests.append((name, bytes_of(memory)))
         self._snapshot.read_into(requests, threads=threads)
-        for target, memory in staged:
-            target.copy_(memory)
+        for name, value in values.items():
+            fill(self.targets[name], value)
         # Autograd cannot see what was written to a tensor's memory.
-        torch.autograd.graph.increment_version(written)
+        torch.autograd.graph.increment_version([t for t in written if not t.is_inference()])
+
+    def _read_what_shares_memory(self, threads: int) -> dict[str, torch.Tensor]:
+        """The content of targets whose memory is not theirs alone. What it cannot hold of them
+        becomes a problem."""
+        places = {**self.targets, **self._lands}
+        groups = sharing_memory(places)
+        values = {n: new_tensor(places[n].shape, places[n].dtype) for g in groups for n in g}
+        if values:
+            requests = [(name, bytes_of(value)) for name, value in values.items()]
+            self._snapshot.read_into(requests, threads=threads)
+        for group in groups:
+            for one, other in contradictions({name: places[name] for name in group}, values):
+                what = (
+                    f"{one}: its elements share memory"
+                    if one == other
+                    else f"{one} and {other}: lie in the same memory (tied, aliased or overlapping)"
+                )
+                self.add_problem(f"{what}, and what is stored differs; give each its own")
+        return values
 
     def decode(self, encoded: Any) -> Any:
         return values.decode(encoded, self.targets)
