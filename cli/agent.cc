@@ -57,7 +57,7 @@ void PrintSaved(const SaveOptions& options, const Result<SaveReport>& report) {
   const std::string whose =
       fmt::format("step {}, rank {} of {}", options.step, options.rank, options.world_size);
   if (!report) return Note(fmt::format("{} is not saved: {}", whose, report.error().message));
-  fmt::print("{}: {} -> {} ({}), {:.1f} s\n", whose, HumanBytes(report->raw_bytes),
+  Print("{}: {} -> {} ({}), {:.1f} s\n", whose, HumanBytes(report->raw_bytes),
              HumanBytes(report->stored_bytes), HumanRatio(report->raw_bytes, report->stored_bytes),
              report->seconds);
   std::fflush(stdout);

@@ -5,6 +5,7 @@
 
 #include "cli/bench_report.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/progress.h"
 #include "cli/temporary_folder.h"
 
@@ -32,7 +33,7 @@ struct Checkpoint {
 Result<std::vector<Checkpoint>> OpenFiles(const Args& args) {
   std::vector<Checkpoint> checkpoints;
   for (const std::filesystem::path& path : args.files) {
-    Result<SafetensorsFile> file = SafetensorsFile::Open(path);
+    Result<SafetensorsFile> file = OpenInput(path);
     if (!file) return tl::make_unexpected(file.error());
     std::vector<TensorInfo> infos;
     for (const TensorView& tensor : file->tensors()) infos.push_back(tensor.info);

@@ -80,7 +80,7 @@ void AddCells(std::vector<std::string>& line, std::vector<std::string> cells) {
 
 void PrintFile(const BenchResults& results, size_t file) {
   const auto name = [&](size_t i) { return Printable(results.files[i].filename().string()); };
-  fmt::print("{}{}\n", name(file), file == 0 ? ", standing alone" : ", leaning on " + name(0));
+  Print("{}{}\n", name(file), file == 0 ? ", standing alone" : ", leaning on " + name(0));
   std::vector<std::vector<std::string>> table = {{"  profile", "role", "ratio", "enc GB/s",
                                                   "of memcpy", "dec GB/s", "of memcpy", "error",
                                                   "codecs"}};
@@ -98,7 +98,7 @@ void PrintFile(const BenchResults& results, size_t file) {
       table.push_back(std::move(line));
     }
   }
-  fmt::print("{}\n", FormatTable("<<>>>>><<", table));
+  Print("{}\n", FormatTable("<<>>>>><<", table));
 }
 
 }  // namespace
@@ -109,7 +109,7 @@ void PrintBench(const BenchResults& results) {
   for (const BenchRow& row : results.rows) {
     memcpy_rate = std::max(memcpy_rate, MemcpyGigabytes(row.trial));
   }
-  fmt::print(
+  Print(
       "Through a store in {}; memcpy: up to {:.1f} GB/s on one thread. Errors are the worst\n"
       "tensor's. Masters are timed with their weights, exp_avg and exp_avg_sq together.\n",
       Printable(results.folder.string()), memcpy_rate);

@@ -10,6 +10,9 @@ namespace bitsnap::cli {
 
 namespace {
 
+// A column is no wider for a longer cell: its row sticks out, instead of all others being filled up.
+constexpr size_t kMaxWidth = 80;
+
 // Columns that a UTF-8 text takes: continuation bytes take none.
 size_t Width(std::string_view text) {
   return static_cast<size_t>(
@@ -35,24 +38,19 @@ std::string HumanRatio(uint64_t raw_bytes, uint64_t stored_bytes) {
   return fmt::format("{:.2f}x", static_cast<double>(raw_bytes) / static_cast<double>(stored_bytes));
 }
 
-std::string Printable(std::string_view text) {
-  std::string result(text);
-  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
-  std::replace_if(result.begin(), result.end(), control, '?');
-  return result;
-}
-
 std::string FormatTable(std::string_view alignment,
                         const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths(alignment.size(), 0);
   for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Width(row[i]));
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], std::min(Width(row[i]), kMaxWidth));
+    }
   }
   std::string table;
   for (const auto& row : rows) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - Width(row[i]), ' ');
+      const std::string padding(widths[i] - std::min(Width(row[i]), widths[i]), ' ');
       line += i == 0 ? "" : "  ";
       line += alignment[i] == '>' ? padding + row[i] : row[i] + padding;
     }
@@ -71,7 +69,5 @@ std::string FormatRoles(const std::map<Role, RoleBytes>& roles) {
   }
   return FormatTable("<>>>", rows);
 }
-
-void Note(std::string_view message) { fmt::print(stderr, "bitsnap: {}\n", Printable(message)); }
 
 }  // namespace bitsnap::cli

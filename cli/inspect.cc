@@ -96,7 +96,7 @@ void PrintText(const Snapshot& snapshot) {
   const std::string base = snapshot.base_step()
                                ? fmt::format("delta of step {}", *snapshot.base_step())
                                : "stands alone";
-  fmt::print("{}\nstep {}, rank {} of {}, profile {}, {}: {} -> {} ({})\n{}",
+  Print("{}\nstep {}, rank {} of {}, profile {}, {}: {} -> {} ({})\n{}",
              FormatTable("<<<<<>>><<", rows), snapshot.step(), snapshot.rank(),
              snapshot.world_size(), Printable(snapshot.profile()), base,
              HumanBytes(total.raw_bytes), HumanBytes(total.stored_bytes),

@@ -19,6 +19,8 @@ void CatchSignals() {
   for (const int number : {SIGINT, SIGTERM}) {
     sigaction(number, &action, nullptr);
   }
+  // Work goes on when nobody reads what is told of it.
+  signal(SIGPIPE, SIG_IGN);
 }
 
 int InterruptingSignal() { return signal_caught; }

@@ -2,17 +2,18 @@
 
 #include <cstdio>
 
-#include <fmt/core.h>
+#include "cli/print.h"
 
 namespace bitsnap::cli {
 
 void PrintJson(const Json& document) {
-  // What is not UTF-8 in a name or message must not cost the whole document.
-  fmt::print("{}\n", document.dump(2, ' ', false, Json::error_handler_t::replace));
+  // What is not UTF-8 in a name or message must not cost the whole document, and what is not ASCII
+  // not reach a terminal.
+  WriteOut(document.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
 }
 
 void PrintJsonLine(const Json& document) {
-  fmt::print("{}\n", document.dump(-1, ' ', false, Json::error_handler_t::replace));
+  WriteOut(document.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n");
   std::fflush(stdout);
 }
 

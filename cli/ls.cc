@@ -36,7 +36,7 @@ Json ToJson(const std::vector<StepInfo>& steps) {
 }
 
 void PrintText(const std::vector<StepInfo>& steps, const std::filesystem::path& directory) {
-  if (steps.empty()) return fmt::print("no steps in {}\n", Printable(directory.string()));
+  if (steps.empty()) return Print("no steps in {}\n", Printable(directory.string()));
   std::vector<std::vector<std::string>> rows = {{"", "step", "ranks", "size", "base", "state"}};
   const size_t newest = NewestWhole(steps);
   for (size_t i = 0; i < steps.size(); ++i) {
@@ -48,8 +48,8 @@ void PrintText(const std::vector<StepInfo>& steps, const std::filesystem::path& 
                     step.base_step ? std::to_string(*step.base_step) : "-",
                     step.whole ? "whole" : "broken: " + Printable(step.why_not)});
   }
-  fmt::print("{}", FormatTable("<>>>><", rows));
-  if (newest < steps.size()) fmt::print("* the newest whole step\n");
+  Print("{}", FormatTable("<>>>><", rows));
+  if (newest < steps.size()) Print("* the newest whole step\n");
 }
 
 Result<ExitCode> Ls(const std::filesystem::path& directory, bool json) {

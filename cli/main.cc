@@ -1,8 +1,11 @@
 // The `bitsnap` command: parses the command line, runs the subcommand, turns its error into text,
 // JSON and an exit code.
 #include <algorithm>
-#include <cstdio>
+#include <cerrno>
+#include <csignal>
+#include <new>
 #include <string_view>
+#include <system_error>
 
 #include "cli/command.h"
 #include "cli/format.h"
@@ -57,17 +60,21 @@ int RunCommand(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace bitsnap::cli;
+  HoldStandardFiles();
   CatchSignals();
   int code;
   try {
     code = RunCommand(argc, argv);
-  } catch (const std::exception& error) {  // out of memory, or stdout gone
+  } catch (const std::bad_alloc&) {
+    Note("there is too little memory");
+    code = kIoFailure;
+  } catch (const std::exception& error) {
     Note(error.what());
     code = kIoFailure;
   }
-  if (std::fflush(stdout) != 0) {
-    Note("cannot write to stdout");
-    code = kIoFailure;
-  }
-  return code;
+  const int failure = FinishOutput();
+  if (failure == 0) return code;
+  if (failure == EPIPE) return 128 + SIGPIPE;  // whoever reads has seen enough
+  Note(fmt::format("cannot write to stdout: {}", std::generic_category().message(failure)));
+  return kIoFailure;
 }

@@ -24,7 +24,7 @@ ProgressBar::ProgressBar(std::string what)
       next_draw_(start_ + kQuietStart) {}
 
 ProgressBar::~ProgressBar() {
-  if (drawn_) fmt::print(stderr, kClearLine);
+  if (drawn_) WriteError(kClearLine);
 }
 
 bool ProgressBar::Update(uint64_t done, uint64_t total) {
@@ -46,10 +46,9 @@ void ProgressBar::Draw(uint64_t done, uint64_t total, double seconds) {
   const std::string left =
       done > 0 ? fmt::format("{:.0f} s left", static_cast<double>(total - done) / rate) : "";
   const int cells = static_cast<int>(part * kBarCells);
-  fmt::print(stderr, "{}{} [{:=<{}}{:{}}] {:3.0f} %  {} of {}  {}/s  {}", kClearLine, what_, "",
+  WriteError(fmt::format("{}{} [{:=<{}}{:{}}] {:3.0f} %  {} of {}  {}/s  {}", kClearLine, what_, "",
              cells, "", kBarCells - cells, 100 * part, HumanBytes(done), HumanBytes(total),
-             HumanBytes(static_cast<uint64_t>(rate)), left);
-  std::fflush(stderr);
+             HumanBytes(static_cast<uint64_t>(rate)), left));
   drawn_ = true;
 }
 

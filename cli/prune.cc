@@ -47,11 +47,11 @@ void PrintText(const PruneReport& report, bool dry_run) {
   };
   add(dry_run ? "would remove" : "removed", report.removed);
   add(dry_run ? "would drop optimizer of" : "dropped optimizer of", report.thinned);
-  if (rows.size() > 1) fmt::print("{}", FormatTable("<>>", rows));
+  if (rows.size() > 1) Print("{}", FormatTable("<>>", rows));
   for (const LeftAlone& left : report.left_alone) {
-    fmt::print("left alone: step {}: {}\n", left.step, Printable(left.why));
+    Print("left alone: step {}: {}\n", left.step, Printable(left.why));
   }
-  fmt::print("{} of {} whole step(s) kept{}, {} {}given back\n", report.kept.size(),
+  Print("{} of {} whole step(s) kept{}, {} {}given back\n", report.kept.size(),
              report.kept.size() + report.removed.size(),
              report.kept.empty() ? "" : fmt::format(": {}", fmt::join(report.kept, " ")),
              HumanBytes(report.bytes), dry_run ? "would be " : "");

@@ -26,16 +26,16 @@ Json ToJson(const std::vector<RepairItem>& items) {
 
 void PrintText(const RepairReport& report, bool dry_run) {
   for (const RepairItem& item : report.repaired) {
-    fmt::print("{}: {} ({}): {}\n", dry_run ? "would repair" : "repaired", Printable(item.path),
+    Print("{}: {} ({}): {}\n", dry_run ? "would repair" : "repaired", Printable(item.path),
                HumanBytes(item.bytes), Printable(item.why));
   }
   for (const RepairItem& item : report.left) {
-    fmt::print("left alone: {}: {}\n", Printable(item.path), Printable(item.why));
+    Print("left alone: {}: {}\n", Printable(item.path), Printable(item.why));
   }
   if (report.repaired.empty() && report.left.empty()) {
-    fmt::print("nothing to repair\n");
+    Print("nothing to repair\n");
   } else {
-    fmt::print("{} {}given back\n", HumanBytes(report.bytes), dry_run ? "would be " : "");
+    Print("{} {}given back\n", HumanBytes(report.bytes), dry_run ? "would be " : "");
   }
 }
 

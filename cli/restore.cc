@@ -13,6 +13,7 @@
 #include "cli/piece_reader.h"
 #include "cli/progress.h"
 #include "cli/similar.h"
+#include "cli/target.h"
 
 namespace bitsnap::cli {
 
@@ -26,6 +27,7 @@ struct Args {
   std::optional<uint64_t> step;
   uint32_t rank = 0;
   unsigned threads = 0;
+  bool force = false;
 };
 
 struct Restored {
@@ -79,7 +81,7 @@ class Restorer {
     const std::optional<Metadata> metadata = UnpackMetadata(snapshot.metadata());
     if (!metadata) Note(fmt::format("step {}: its metadata is no text, left out", snapshot.step()));
     Result<SafetensorsWriter> writer =
-        SafetensorsWriter::Create(args_.out, infos, metadata.value_or(Metadata()));
+        SafetensorsWriter::Create(args_.out, infos, metadata.value_or(Metadata()), args_.force);
     if (!writer) return OutputFailed(writer.error());
 
     ProgressBar bar("restore");
@@ -104,6 +106,9 @@ class Restorer {
  private:
   Result<void> OutputFailed(const Error& error) {
     output_error_ = error;
+    if (error.kind == ErrorKind::kAlreadyExists) {
+      output_error_->message += ": give another name, or --force to replace it";
+    }
     return Fail(ErrorKind::kCancelled, error.message);
   }
 
@@ -112,27 +117,34 @@ class Restorer {
   std::optional<Error> output_error_;
 };
 
-void Print(const Restored& restored, const Args& args, const std::vector<PassedOver>& passed_over,
-           double seconds, bool json) {
-  if (json) {
-    PrintJson({{"step", restored.step},
-               {"rank", args.rank},
-               {"world_size", restored.world_size},
-               {"file", args.out.string()},
-               {"tensors", restored.tensors},
-               {"raw_bytes", restored.raw_bytes},
-               {"seconds", seconds},
-               {"passed_over", PassedOverJson(passed_over)}});
-    return;
-  }
+std::string Text(const Restored& restored, const Args& args, double seconds) {
   const std::string rank =
       restored.world_size > 1 ? fmt::format(", rank {} of {}", args.rank, restored.world_size) : "";
-  fmt::print("step {}{}: {} tensors, {} -> {}, {:.1f} s\n", restored.step, rank, restored.tensors,
-             HumanBytes(restored.raw_bytes), Printable(args.out.string()), seconds);
+  return fmt::format("step {}{}: {} tensors, {} -> {}, {:.1f} s", restored.step, rank,
+                     restored.tensors, HumanBytes(restored.raw_bytes), args.out.string(), seconds);
+}
+
+Json ToJson(const Restored& restored, const Args& args, const std::vector<PassedOver>& passed_over,
+            double seconds) {
+  return {{"step", restored.step},
+          {"rank", args.rank},
+          {"world_size", restored.world_size},
+          {"file", args.out.string()},
+          {"tensors", restored.tensors},
+          {"raw_bytes", restored.raw_bytes},
+          {"seconds", seconds},
+          {"passed_over", PassedOverJson(passed_over)}};
 }
 
 Result<ExitCode> Restore(const Args& args, bool json) {
   const auto start = std::chrono::steady_clock::now();
+  const Result<Target> target = CheckTarget(args.out, args.store);
+  if (!target) return tl::make_unexpected(target.error());
+  if (target->is_stdout && json) {
+    return Fail(ErrorKind::kInvalidArgument,
+                "stdout cannot take the tensors and a JSON document: leave out --json, or write to "
+                "a file");
+  }
   Restorer restorer(args);
   const Result<std::vector<PassedOver>> passed_over =
       WithSnapshot(args.store, args.step, args.rank,
@@ -140,7 +152,13 @@ Result<ExitCode> Restore(const Args& args, bool json) {
   if (restorer.output_error()) return tl::make_unexpected(*restorer.output_error());
   if (!passed_over) return tl::make_unexpected(passed_over.error());
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  Print(restorer.restored(), args, *passed_over, seconds.count(), json);
+  if (json) {
+    PrintJson(ToJson(restorer.restored(), args, *passed_over, seconds.count()));
+  } else if (target->is_stdout) {
+    Note(Text(restorer.restored(), args, seconds.count()));
+  } else {
+    Print("{}\n", Printable(Text(restorer.restored(), args, seconds.count())));
+  }
   return kDone;
 }
 
@@ -155,7 +173,7 @@ void AddRestore(CLI::App& app, Command& command) {
                     "  bitsnap restore runs/a -o head.safetensors --tensor lm_head.weight\n"
                     "  bitsnap restore runs/a -o weights.safetensors --role weight\n");
   restore->add_option("STORE", args->store, "Folder of the store")->required();
-  restore->add_option("-o,--output", args->out, "The file to write or replace")
+  restore->add_option("-o,--output", args->out, "The file to write; a pipe or a device will do")
       ->required()
       ->type_name("OUT");
   AddNumber(restore, "--step", &args->step,
@@ -169,6 +187,7 @@ void AddRestore(CLI::App& app, Command& command) {
                    "decoded without the optimizer's states")
       ->check(CLI::IsMember({"weight", "master", "exp_avg", "exp_avg_sq", "other"}))
       ->type_name("ROLE");
+  restore->add_flag("--force", args->force, "Replace OUT where it is a file already");
   AddNumber(restore, "--threads", &args->threads, "Default: one a core");
   restore->callback(
       [args, &command] { command.run = [args](bool json) { return Restore(*args, json); }; });

@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/format.h"
+#include "cli/input.h"
 #include "cli/json.h"
 #include "cli/metadata.h"
 #include "cli/progress.h"
@@ -27,7 +28,7 @@ BaseChoice ParseBase(const std::string& text) {
 void PrintText(const SaveReport& report) {
   const std::string base =
       report.base_step ? fmt::format("delta of step {}", *report.base_step) : "stands alone";
-  fmt::print("step {}: {} -> {} ({}), {}: {}, {:.1f} s\n{}", report.step,
+  Print("step {}: {} -> {} ({}), {}: {}, {:.1f} s\n{}", report.step,
              HumanBytes(report.raw_bytes), HumanBytes(report.stored_bytes),
              HumanRatio(report.raw_bytes, report.stored_bytes), base, report.base_reason,
              report.seconds, FormatRoles(report.roles));
@@ -35,7 +36,7 @@ void PrintText(const SaveReport& report) {
 
 Result<ExitCode> Save(Args args, bool json) {
   // First, so that a bad file does not leave an empty store behind.
-  const Result<SafetensorsFile> file = SafetensorsFile::Open(args.file);
+  const Result<SafetensorsFile> file = OpenInput(args.file);
   if (!file) return tl::make_unexpected(file.error());
   Result<Store> store = Store::OpenOrCreate(args.store);
   if (!store) return tl::make_unexpected(store.error());

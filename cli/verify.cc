@@ -19,13 +19,13 @@ struct Args {
 
 void PrintText(const VerifyReport& report, const std::filesystem::path& directory) {
   if (report.files == 0 && report.broken.empty()) {
-    return fmt::print("no steps in {}: nothing to verify\n", Printable(directory.string()));
+    return Print("no steps in {}: nothing to verify\n", Printable(directory.string()));
   }
   for (const PassedOver& broken : report.broken) {
-    fmt::print("step {}: {}: {}\n", broken.step, ErrorKindName(broken.error.kind),
+    Print("step {}: {}: {}\n", broken.step, ErrorKindName(broken.error.kind),
                Printable(broken.error.message));
   }
-  fmt::print("{} files, {} decoded and compared: {}\n", report.files, HumanBytes(report.raw_bytes),
+  Print("{} files, {} decoded and compared: {}\n", report.files, HumanBytes(report.raw_bytes),
              report.broken.empty() ? "all sound" : fmt::format("{} broken", report.broken.size()));
 }
 

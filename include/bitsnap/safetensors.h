@@ -37,17 +37,25 @@ class SafetensorsFile {
   std::unique_ptr<Impl> impl_;
 };
 
-// Writes a safetensors file of a known set of tensors front to back, in bounded memory. Written
-// under a temporary name beside `path` and renamed by Finish(); destroyed earlier, it leaves
-// nothing behind. After a failure it can only be destroyed.
+// Where a SafetensorsWriter of `path` writes: what symbolic links lead to, whether there is anything
+// or not.
+Result<std::filesystem::path> ResolveOutput(const std::filesystem::path& path);
+
+// Writes a safetensors file of a known set of tensors front to back, in bounded memory. A file is
+// written under a temporary name beside its own and renamed by Finish(); destroyed earlier, the
+// writer leaves nothing behind. Pipes and character devices take the bytes as they come. Symbolic
+// links are followed; a file that is replaced leaves its mode and owner to the new one. After a
+// failure it can only be destroyed.
 class SafetensorsWriter {
  public:
   // kInvalidArgument for what the format cannot hold: C128, two tensors of one name, a name that is
-  // reserved or not UTF-8. The data follow without gaps, in this order: give the tensors by falling
+  // reserved or not UTF-8; for a directory, socket or block device. kAlreadyExists for a file that
+  // is there, unless `replace`. The data follow without gaps, in this order: give the tensors by falling
   // element size, as the reference implementation does, where a reader needs them aligned.
   static Result<SafetensorsWriter> Create(const std::filesystem::path& path,
                                           std::span<const TensorInfo> tensors,
-                                          const std::map<std::string, std::string>& metadata = {});
+                                          const std::map<std::string, std::string>& metadata = {},
+                                          bool replace = true);
   SafetensorsWriter(SafetensorsWriter&&) noexcept;
   SafetensorsWriter& operator=(SafetensorsWriter&&) noexcept;
   ~SafetensorsWriter();

@@ -154,7 +154,7 @@ class CommandStorm:
         steps = set()
         for rank in range(self.ranks):
             out = self.folder / "out"
-            told = self.ask("restore", self.store, "--rank", rank, "-o", out)
+            told = self.ask("restore", self.store, "--rank", rank, "-o", out, "--force")
             steps.add(told["step"])
             if read_safetensors(out) != content_of(told["step"], rank):
                 raise Broken(f"step {told['step']}, rank {rank}: other bits came back")
@@ -182,7 +182,7 @@ class CommandStorm:
         for entry in self.ask("ls", self.store):
             for rank in range(self.ranks):
                 out = self.folder / "out"
-                self.ask("restore", self.store, "--step", entry["step"], "--rank", rank, "-o", out)
+                self.ask("restore", self.store, "--step", entry["step"], "--rank", rank, "-o", out, "--force")
                 got, want = read_safetensors(out), content_of(entry["step"], rank)
                 dropped = {name for name in want if name not in got}
                 if any(not name.startswith(OPTIMIZER) for name in dropped) or any(

@@ -74,7 +74,7 @@ def test_two_parameters_of_the_same_bytes(tmp_path, profile):
     file, out, store = tmp_path / "in.safetensors", tmp_path / "out.safetensors", tmp_path / "s"
     save_file({**state, **twins}, file)
     bitsnap("save", store, file, "--step", 1, "--profile", profile)
-    bitsnap("restore", store, "-o", out)
+    bitsnap("restore", store, "-o", out, "--force")
     restored = load_file(out)
     for name in twins:
         if name.startswith("model.") or profile in ("exact", "fast"):
@@ -90,7 +90,7 @@ def test_every_dtype_comes_back_bit_for_bit(tmp_path, profile):
             tensors = {name: t for name, t in tensors.items() if t[0] != "F32"}
         write_safetensors(file, tensors)
         bitsnap("save", store, file, "--step", step, "--profile", profile)
-        bitsnap("restore", store, "-o", out)
+        bitsnap("restore", store, "-o", out, "--force")
         assert read_safetensors(out) == read_safetensors(file) == tensors
 
 
@@ -143,7 +143,7 @@ def test_same_bytes_for_any_number_of_threads(tmp_path):
 def test_restore_takes_the_newest_or_the_asked_step(saved, tmp_path):
     out = tmp_path / "out.safetensors"
     for args, step in (((), 30), (("--step", "00000010"), 10)):
-        told = bitsnap_json("restore", saved, "-o", out, *args)
+        told = bitsnap_json("restore", saved, "-o", out, "--force", *args)
         assert told["step"] == step and told["passed_over"] == [] and told["tensors"] == 5
         expected = training_state(step)
         restored = load_file(out)
@@ -176,7 +176,7 @@ def test_restore_by_role_needs_nothing_but_the_weights(tmp_path):
     got = load_file(out)
     assert list(got) == ["model.layer.weight"]
     assert torch.equal(got["model.layer.weight"], want["model.layer.weight"])
-    bitsnap("restore", tmp_path / "s", "--step", 2, "-o", out, code=4)
+    bitsnap("restore", tmp_path / "s", "--step", 2, "-o", out, "--force", code=4)
 
 
 def test_restore_chosen_tensors(saved, tmp_path):
@@ -195,7 +195,7 @@ def test_metadata_survives(tmp_path):
     ):
         write_safetensors(file, {"a": ("U8", [1], b"x")}, metadata)
         bitsnap("save", store, file, "--step", step)
-        bitsnap("restore", store, "-o", out)
+        bitsnap("restore", store, "-o", out, "--force")
         assert read_metadata(out) == metadata
     # What the last but one carried is what another program had put into a snapshot.
     assert bitsnap_json("inspect", store, "--step", 1)["metadata"] == '{"version": 1}'

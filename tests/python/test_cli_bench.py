@@ -63,7 +63,7 @@ def test_every_profile_as_a_save_and_restore_measure_it(tmp_path, files):
         saved = bitsnap_json("save", store, result["file"], *options)
         assert result["whole"]["stored_bytes"] == saved["stored_bytes"]
         assert result["whole"]["ratio"] == saved["ratio"]
-        bitsnap("restore", store, "--step", step, "-o", out)
+        bitsnap("restore", store, "--step", step, "-o", out, "--force")
         before, after = load_file(result["file"]), load_file(out)
         inspected = bitsnap_json("inspect", store, "--step", step)["tensors"]
         for tensor in inspected:

@@ -1,9 +1,11 @@
 """The bitsnap command on bad input: one clear message, the right exit code, the store unharmed."""
 
 import contextlib
+import json
 import os
 import random
 import shutil
+import signal
 import struct
 import subprocess
 
@@ -171,7 +173,7 @@ def test_damaged_snapshot(two_bases, tmp_path, damage):
     # Without --step the newest sound one comes, and what was passed over is told.
     told = bitsnap_json("restore", two_bases, "-o", out)
     assert told["step"] == 2 and told["passed_over"][0]["step"] == 3
-    assert "passed over step 3" in bitsnap("restore", two_bases, "-o", out).stderr
+    assert "passed over step 3" in bitsnap("restore", two_bases, "-o", out, "--force").stderr
 
 
 def test_nothing_sound_left(two_bases, tmp_path):
@@ -230,8 +232,9 @@ def test_read_only_store(tmp_path, file, store):
 
 def test_output_that_cannot_be_written(store, tmp_path):
     """Trouble with the output is no reason to pass over a sound step."""
-    refused("restore", store, "-o", tmp_path / "no/such/folder", code=USAGE, says="folder")
+    refused("restore", store, "-o", tmp_path / "no/such/folder", code=USAGE, says="there is no folder")
     assert "passed over" not in bitsnap("restore", store, "-o", tmp_path / "no/such", code=USAGE).stderr
+    refused("restore", store, "-o", tmp_path, code=USAGE, says="a directory")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -244,4 +247,62 @@ def test_stdout_that_is_full(store):
 def test_names_do_not_reach_the_terminal_raw(tmp_path):
     write_safetensors(tmp_path / "f", {"evil\u001b[31m": ("U8", [1], b"x")})
     bitsnap("save", tmp_path / "store", tmp_path / "f", "--step", 1)
-    assert "\u001b" not in bitsnap("inspect", tmp_path / "store").stdout
+    assert "evil\\x1b[31m" in bitsnap("inspect", tmp_path / "store").stdout
+
+
+def test_nothing_in_a_name_acts_on_a_terminal(tmp_path):
+    """Control characters of both kinds, ends of lines, and what turns or hides text."""
+    bad = "\n\r\x07\x7f\x85\x9b\u200b\u200f\u202e\u2066\u2029\u061c\ufeff"
+    write_safetensors(tmp_path / "f", {f"a{bad}é": ("U8", [1], b"x")})
+    bitsnap("save", tmp_path / "store", tmp_path / "f", "--step", 1)
+    told = bitsnap("inspect", tmp_path / "store").stdout
+    wrong = bitsnap("restore", tmp_path / "store", "-o", tmp_path / "o", "--tensor", bad, code=2).stderr
+    for text in (told, wrong):
+        assert not set(bad) - {"\n"} & set(text)
+    assert "a\\x0a\\x0d\\x07\\x7f\\u0085\\u009b\\u200b" in told and "\\u2066" in told and "é" in told
+    assert len(wrong.splitlines()) == 1
+    document = bitsnap("inspect", tmp_path / "store", "--json").stdout
+    assert document.isascii() and json.loads(document)["tensors"][0]["name"] == f"a{bad}é"
+
+
+@pytest.fixture
+def endless():
+    """A pipe whose reader has gone, as after `| head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.mark.parametrize("restore_signals", [True, False], ids=["default", "as Python leaves it"])
+def test_readers_that_have_gone(store, tmp_path, endless, restore_signals):
+    """Neither stdout nor stderr may end the work, or the process."""
+    def run(*args, **files):
+        files = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **files}
+        command = [BINARY, *map(str, args)]
+        return subprocess.run(command, restore_signals=restore_signals, **files)
+
+    gone = run("inspect", store, stdout=endless)
+    assert gone.returncode == 128 + signal.SIGPIPE and gone.stderr == b""
+    assert run("inspect", store, stdout=endless, stderr=endless).returncode == 128 + signal.SIGPIPE
+    assert run("ls", tmp_path / "nowhere", stderr=endless).returncode == USAGE
+    assert run("--help", stdout=endless).returncode == 128 + signal.SIGPIPE
+    cut(rank_file(store, 2))
+    passed = run("restore", store, "-o", tmp_path / "o", stderr=endless)
+    assert passed.returncode == 0 and (tmp_path / "o").exists()
+
+
+def test_standard_files_that_are_closed(file, tmp_path):
+    """No file of the store takes the place of stdout or stderr, and gets what is told."""
+    for closed in (">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        store = tmp_path / closed
+        saved = subprocess.run(["sh", "-c", f'"$0" "$@" {closed}', BINARY, "save", store, file, "--step", "1"])
+        assert saved.returncode == (IO if ">&-" in closed.replace("2>&-", "") else 0)
+        assert bitsnap_json("verify", store)["sound"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_stderr_that_is_full(tmp_path):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BINARY, "ls", tmp_path / "nowhere"], stderr=full)
+    assert result.returncode == USAGE

@@ -40,7 +40,7 @@ def steps(store):
 
 
 def restored(store, step, folder):
-    bitsnap("restore", store, "--step", step, "-o", folder / "out")
+    bitsnap("restore", store, "--step", step, "-o", folder / "out", "--force")
     return read_safetensors(folder / "out")
 
 

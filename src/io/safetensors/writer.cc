@@ -1,65 +1,29 @@
 #include <bitsnap/safetensors.h>
 
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <atomic>
 
 #include "base/try.h"
-#include "io/file_system.h"
 #include "io/safetensors/header_writer.h"
+#include "io/safetensors/output.h"
 
 namespace bitsnap {
-namespace {
 
 namespace fs = std::filesystem;
 
-struct TempFile {
-  fs::path path;
-  std::unique_ptr<WritableFile> file;
-};
-
-// Hidden, on the same file system, and free: an earlier process of this id may have died and left
-// its own.
-Result<TempFile> CreateTempBeside(const fs::path& target) {
-  static std::atomic<uint64_t> next = 0;
-  while (true) {
-    const fs::path path =
-        target.parent_path() /
-        fmt::format(".{}.tmp-{}-{}", target.filename().string(), getpid(), next.fetch_add(1));
-    auto file = PosixFileSystem().Create(path);
-    if (file) return TempFile{path, *std::move(file)};
-    if (file.error().kind != ErrorKind::kAlreadyExists) {
-      return tl::make_unexpected(std::move(file).error());
-    }
-  }
-}
-
-}  // namespace
-
 struct SafetensorsWriter::Impl {
   fs::path path;
-  TempFile temp;
+  std::unique_ptr<Output> output;
   uint64_t missing;  // bytes still to be appended
-  bool committed = false;
-
-  ~Impl() {
-    if (!committed) (void)PosixFileSystem().Remove(temp.path);
-  }
 };
 
 Result<SafetensorsWriter> SafetensorsWriter::Create(
     const fs::path& path, std::span<const TensorInfo> tensors,
-    const std::map<std::string, std::string>& metadata) {
+    const std::map<std::string, std::string>& metadata, bool replace) {
   BITSNAP_ASSIGN(const EncodedHeader header, EncodeHeader(tensors, metadata));
-  BITSNAP_ASSIGN(const FileType type, PosixFileSystem().Type(path));
-  if (!path.has_filename() || type == FileType::kDirectory) {
-    return Fail(ErrorKind::kInvalidArgument,
-                fmt::format("cannot write {}: a directory, not a file name", path.string()));
-  }
-  BITSNAP_ASSIGN(TempFile temp, CreateTempBeside(path));
-  auto impl = std::unique_ptr<Impl>(new Impl{path, std::move(temp), header.data_bytes});
-  BITSNAP_TRY(impl->temp.file->Append(AsBytes(header.bytes)));
+  const uint64_t bytes = header.bytes.size() + header.data_bytes;
+  BITSNAP_ASSIGN(auto output, Output::Open(path, replace, bytes));
+  auto impl = std::unique_ptr<Impl>(new Impl{path, std::move(output), header.data_bytes});
+  BITSNAP_TRY(impl->output->Append(AsBytes(header.bytes)));
   return SafetensorsWriter(std::move(impl));
 }
 
@@ -74,7 +38,7 @@ Result<void> SafetensorsWriter::Append(std::span<const std::byte> bytes) {
                 fmt::format("{} bytes appended to {}, whose tensors have room for {}", bytes.size(),
                             impl_->path.string(), impl_->missing));
   }
-  BITSNAP_TRY(impl_->temp.file->Append(bytes));
+  BITSNAP_TRY(impl_->output->Append(bytes));
   impl_->missing -= bytes.size();
   return {};
 }
@@ -84,12 +48,7 @@ Result<void> SafetensorsWriter::Finish() {
     return Fail(ErrorKind::kInvalidArgument, fmt::format("{} lacks {} bytes of its tensors",
                                                          impl_->path.string(), impl_->missing));
   }
-  BITSNAP_TRY(impl_->temp.file->Sync());
-  BITSNAP_TRY(impl_->temp.file->Close());
-  BITSNAP_TRY(PosixFileSystem().Rename(impl_->temp.path, impl_->path));
-  impl_->committed = true;
-  const fs::path parent = impl_->path.parent_path();
-  return PosixFileSystem().SyncDirectory(parent.empty() ? "." : parent);
+  return impl_->output->Commit();
 }
 
 }  // namespace bitsnap
