@@ -9,6 +9,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "python/native/errors.h"
+#include "python/native/text.h"
 
 namespace bitsnap::python {
 namespace {
@@ -173,7 +174,8 @@ ReadArguments::ReadArguments(const Snapshot& snapshot, const nb::iterable& reque
   for (nb::handle item : requests) {
     const auto request = CastTo<nb::tuple>(item, kForm);
     if (request.size() != 2 && request.size() != 3) RaiseTypeError(kForm);
-    const auto name = CastTo<std::string>(request[0], kForm);
+    if (!nb::isinstance<nb::str>(request[0])) RaiseTypeError(kForm);
+    const std::string name = FromText(request[0]);
     const std::optional<size_t> tensor = snapshot.Find(name);
     if (!tensor) {
       Throw({ErrorKind::kNotFound, "step " + std::to_string(snapshot.step()) + " has no tensor '" +

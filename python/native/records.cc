@@ -7,6 +7,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "python/native/errors.h"
+#include "python/native/text.h"
 
 namespace bitsnap::python {
 namespace {
@@ -28,20 +29,20 @@ nb::object ToRecord(const SaveReport& report) {
   return Class("SaveReport")(
       "ratio"_a = ratio, "step"_a = report.step, "raw_bytes"_a = report.raw_bytes,
       "stored_bytes"_a = report.stored_bytes, "base_step"_a = report.base_step,
-      "base_reason"_a = report.base_reason, "seconds"_a = report.seconds, "roles"_a = roles,
+      "base_reason"_a = ToText(report.base_reason), "seconds"_a = report.seconds, "roles"_a = roles,
       "pruned"_a = report.pruned ? ToRecord(*report.pruned) : nb::none(),
       "prune_error"_a = report.prune_error ? ToException(*report.prune_error) : nb::none());
 }
 
 nb::object ToRecord(const StoredTensor& tensor) {
   nb::dict error;
-  for (const Metric& metric : tensor.error) error[nb::cast(metric.name)] = metric.value;
+  for (const Metric& metric : tensor.error) error[ToText(metric.name)] = metric.value;
   return Class("StoredTensor")(
-      "name"_a = tensor.info.name, "dtype"_a = DTypeName(tensor.info.dtype),
+      "name"_a = ToText(tensor.info.name), "dtype"_a = DTypeName(tensor.info.dtype),
       "shape"_a = nb::tuple(nb::cast(tensor.info.shape)),
-      "role"_a = RoleName(tensor.info.role.value_or(Role::kOther)), "group"_a = tensor.info.group,
+      "role"_a = RoleName(tensor.info.role.value_or(Role::kOther)), "group"_a = ToText(tensor.info.group),
       "codec"_a = tensor.codec, "raw_bytes"_a = tensor.raw_bytes,
-      "stored_bytes"_a = tensor.stored_bytes, "error"_a = error, "why"_a = tensor.why);
+      "stored_bytes"_a = tensor.stored_bytes, "error"_a = error, "why"_a = ToText(tensor.why));
 }
 
 nb::object ToRecord(const PassedOver& passed_over) {
@@ -52,7 +53,7 @@ nb::object ToRecord(const PassedOver& passed_over) {
 nb::object ToRecord(const StepInfo& step) {
   return Class("StepInfo")("step"_a = step.step, "world_size"_a = step.world_size,
                            "ranks"_a = step.ranks, "whole"_a = step.whole,
-                           "why_not"_a = step.why_not, "stored_bytes"_a = step.stored_bytes,
+                           "why_not"_a = ToText(step.why_not), "stored_bytes"_a = step.stored_bytes,
                            "base_step"_a = step.base_step);
 }
 
@@ -78,14 +79,14 @@ nb::object ToRecord(const PrunedStep& step) {
 
 nb::object ToRecord(const PruneReport& report) {
   nb::dict left_alone;
-  for (const LeftAlone& left : report.left_alone) left_alone[nb::cast(left.step)] = left.why;
+  for (const LeftAlone& left : report.left_alone) left_alone[nb::cast(left.step)] = ToText(left.why);
   return Class("PruneReport")("kept"_a = report.kept, "removed"_a = ToRecords(report.removed),
                               "optimizer_dropped"_a = ToRecords(report.thinned),
                               "left_alone"_a = left_alone, "bytes"_a = report.bytes);
 }
 
 nb::object ToRecord(const RepairItem& item) {
-  return Class("RepairItem")("path"_a = item.path, "bytes"_a = item.bytes, "why"_a = item.why);
+  return Class("RepairItem")("path"_a = item.path, "bytes"_a = item.bytes, "why"_a = ToText(item.why));
 }
 
 nb::object ToRecord(const RepairReport& report) {

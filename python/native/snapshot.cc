@@ -8,6 +8,7 @@
 
 #include "python/native/buffers.h"
 #include "python/native/records.h"
+#include "python/native/text.h"
 #include "python/native/watch.h"
 
 namespace bitsnap::python {
@@ -53,7 +54,7 @@ void BindSnapshot(nb::module_& module) {
       .def_prop_ro("world_size", [](Self self) { return self.get().world_size(); })
       .def_prop_ro("save_id", [](Self self) { return self.get().save_id(); })
       .def_prop_ro("base_step", [](Self self) { return self.get().base_step(); })
-      .def_prop_ro("profile", [](Self self) { return self.get().profile(); })
+      .def_prop_ro("profile", [](Self self) { return ToText(self.get().profile()); })
       .def_prop_ro("metadata",
                    [](Self self) {
                      const std::string_view metadata = self.get().metadata();

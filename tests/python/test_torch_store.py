@@ -143,3 +143,24 @@ def test_deltas_restore_exactly(tmp_path):
     restored = {"w": torch.zeros(300, 300, dtype=torch.bfloat16)}
     ckpt.restore(model=restored)
     assert torch.equal(restored["w"].view(torch.int16), weights["w"].view(torch.int16))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b'{"format": "other"}',
+        b'{"format": "bitsnap.torch", "version": 1}',
+        b'{"format": "bitsnap.torch", "version": 1, "model": 5, "optimizers": {}, "extra": null}',
+        b'{"format": "bitsnap.torch", "version": 1, "model": {}, "optimizers": {"a": 1}, "extra": 0}',
+        b'{"format": "bitsnap.torch", "version": 1, "model": {}, "optimizers": {}, '
+        b'"extra": {"$": "no such kind"}}',
+        b"[" * 100_000,
+    ],
+)
+def test_metadata_that_are_not_ours_are_passed_over(two_steps, metadata):
+    bitsnap.Store(two_steps).save([], 30, metadata=metadata)
+    ckpt = Checkpointer(two_steps)
+    with pytest.warns(RuntimeWarning, match="passed over step 30"):
+        assert ckpt.restore() == 20
+    with pytest.raises(bitsnap.Corrupt, match="step 30"):
+        ckpt.restore(step=30)

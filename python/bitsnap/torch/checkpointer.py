@@ -12,7 +12,7 @@ import bitsnap
 from bitsnap import PassedOver, Snapshot, Store
 from bitsnap.torch.agreement import Agreement
 from bitsnap.torch.checks import require_one_of, require_whole
-from bitsnap.torch.content import content_of, content_to_json, find_loads
+from bitsnap.torch.content import content_of, content_to_json, decoding, find_loads
 from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, start_engine
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizer_arguments import Optimizers
@@ -378,9 +378,10 @@ class Checkpointer:
         optimizers = [state for state in optimizers if state.name in content["optimizers"]]
         for state in optimizers:
             state.plan(incoming, content["optimizers"][state.name], strict)
-        incoming.new_for(content["extra"])
-        # Its tensors are filled by read().
-        stored_extra = incoming.decode(content["extra"])
+        with decoding(snapshot):
+            incoming.new_for(content["extra"])
+            # Its tensors are filled by read().
+            stored_extra = incoming.decode(content["extra"])
         loads = list(find_loads(incoming, extra, stored_extra, "extra"))
 
         incoming.read(self._threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import bitsnap
@@ -12,6 +13,11 @@ from bitsnap.torch.values import has_state, object_of, to_json
 
 _FORMAT = "bitsnap.torch"
 _VERSION = 1
+_OPTIMIZER_KEYS = {"state", "groups", "masters"}
+
+
+class UnusableContent(bitsnap.Corrupt, ValueError):
+    """The metadata are another program's, or made up: a fault of that step alone."""
 
 
 def content_to_json(content: Mapping[str, str]) -> bytes:
@@ -28,7 +34,7 @@ def content_of(snapshot: bitsnap.Snapshot) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, RecursionError):
         version = None
     if version is None:
-        raise ValueError(
+        raise UnusableContent(
             f"step {snapshot.step} was not saved by bitsnap.torch; read it with bitsnap.Store"
         )
     if version != _VERSION:
@@ -36,7 +42,35 @@ def content_of(snapshot: bitsnap.Snapshot) -> dict[str, Any]:
             f"step {snapshot.step} was saved by a newer bitsnap.torch (format {version}); update "
             "bitsnap to read it"
         )
+    if not _is_complete(content):
+        raise UnusableContent(
+            f"step {snapshot.step}: its metadata lacks what bitsnap.torch stores there; restore "
+            "another step"
+        )
     return content
+
+
+def _is_complete(content: dict[str, Any]) -> bool:
+    """What restore() takes for granted."""
+    optimizers = content.get("optimizers")
+    return (
+        isinstance(content.get("model"), dict)
+        and "extra" in content
+        and isinstance(optimizers, dict)
+        and all(isinstance(state, dict) and _OPTIMIZER_KEYS <= state.keys()
+                for state in optimizers.values())
+    )  # fmt: skip
+
+
+@contextmanager
+def decoding(snapshot: bitsnap.Snapshot) -> Iterator[None]:
+    """Around what only depends on the snapshot: what goes wrong there is its fault."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        raise UnusableContent(
+            f"step {snapshot.step}: its metadata cannot be decoded ({error!r}); restore another step"
+        ) from error
 
 
 _NOTHING = object()

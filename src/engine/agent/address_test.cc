@@ -75,6 +75,30 @@ TEST_F(AddressTest, ADirectoryThatOthersCanReachIsRefused) {
   EXPECT_THAT(Refusal(), HasSubstr("belongs to another user"));
 }
 
+// A name of ours in /tmp that another user took costs nothing but that name.
+TEST_F(AddressTest, ANameThatAnotherUserTookIsPassedOver) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  constexpr uid_t kUser = 1'234'567;
+  const fs::path taken = "/tmp/bitsnap-" + std::to_string(kUser), other = taken.string() + "-1";
+  fs::remove(other);
+  fs::create_directory(taken);  // root's
+  fs::permissions(root_.path(), fs::perms::all);
+  const pid_t child = fork();
+  if (child == 0) {
+    unsetenv("XDG_RUNTIME_DIR");
+    if (setuid(kUser) != 0) _exit(2);
+    const auto listener = Listener::Start(root_.path());
+    const bool other_name = listener && *listener && (*listener)->address().directory == other;
+    // It stays the one when the name is free again.
+    _exit(other_name && AddressOf(root_.path())->directory == other ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  fs::remove(taken);
+  fs::remove_all(other);
+}
+
 TEST_F(AddressTest, APathTooLongForASocketIsSaid) {
   const fs::path deep = runtime_.path() / std::string(90, 'd');
   fs::create_directory(deep);
@@ -105,7 +129,7 @@ TEST_F(AddressTest, OneListensAtATimeAndWhatAKilledOneLeftIsRemoved) {
   EXPECT_FALSE(*Listener::Start(store()));
   auto client = Connect(address);
   ASSERT_TRUE(client && *client);
-  EXPECT_TRUE((*first)->Accept());
+  EXPECT_TRUE(*(*first)->Accept());
   (*first)->Close();
   EXPECT_FALSE(fs::exists(directory()));
   const auto second = Listener::Start(store());
@@ -134,7 +158,7 @@ TEST_F(AddressTest, AnotherUserIsTurnedAway) {
     fs::permissions(path, fs::perms::all);
   }
   EXPECT_EQ(can_connect(), 0);
-  EXPECT_FALSE((*listener)->Accept());
+  EXPECT_FALSE(*(*listener)->Accept());
 }
 
 }  // namespace

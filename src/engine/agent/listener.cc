@@ -70,8 +70,11 @@ Result<void> Listener::Listen() {
   return {};
 }
 
-Fd Listener::Accept() const {
+Result<Fd> Listener::Accept() const {
   Fd client(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!client && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+    return SystemFail(errno, "accept a client at", address_.socket);
+  }
   return client && IsSameUser(client.get()) ? std::move(client) : Fd();
 }
 

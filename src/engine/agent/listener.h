@@ -3,6 +3,8 @@
 
 #include <optional>
 
+#include <bitsnap/result.h>
+
 #include "engine/agent/address.h"
 #include "engine/fd.h"
 
@@ -18,8 +20,9 @@ class Listener {
 
   const Address& address() const { return address_; }
   int socket() const { return socket_.get(); }
-  // A client of this user's; none when nobody is there or it was another's.
-  Fd Accept() const;
+  // A client of this user's; none when nobody is there or it was another's. An error when there are
+  // no descriptors or memory for one.
+  Result<Fd> Accept() const;
   // Removes socket, lock and, when nothing else is in it, the directory.
   void Close();
 

@@ -10,10 +10,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <list>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -31,6 +33,8 @@ namespace {
 constexpr std::chrono::seconds kPatience(30);
 // How often saves are looked at that are all that is left to do.
 constexpr std::chrono::milliseconds kPoll(50);
+// How long nobody is accepted once there are no descriptors or memory for one more.
+constexpr std::chrono::milliseconds kRest(100);
 
 // SIGINT, SIGTERM and SIGHUP (unless ignored, by nohup) as a file to poll; blocked in all threads
 // begun afterwards.
@@ -71,12 +75,16 @@ class Sessions {
 
   void Start(Fd client) {
     Running& running = running_.emplace_back(agent_, std::move(client));
-    running.thread = std::thread([this, &running] {
-      running.session.Run();
-      running.is_over = true;
-      const uint64_t one = 1;
-      static_cast<void>(!write(over_.get(), &one, sizeof(one)));
-    });
+    try {
+      running.thread = std::thread([this, &running] {
+        running.session.Run();
+        running.is_over = true;
+        const uint64_t one = 1;
+        static_cast<void>(!write(over_.get(), &one, sizeof(one)));
+      });
+    } catch (const std::system_error&) {  // no more threads: this client is turned away
+      running_.pop_back();
+    }
   }
   // Readable when one is over.
   int fd() const { return over_.get(); }
@@ -110,17 +118,22 @@ int Milliseconds(std::optional<Clock::duration> duration) {
 
 void Serve(Agent& agent, Listener& listener, Signals& signals) {
   Sessions sessions(agent);
+  bool is_full = false;  // who waits to be accepted would wake the loop again and again
   while (true) {
     std::optional<Clock::duration> left = agent.TimeLeft();
     const bool is_ending = agent.is_ending();
     if (left == Clock::duration::zero() || (is_ending && agent.is_idle())) break;
     if (is_ending || !agent.is_idle()) left = kPoll;
-    pollfd events[] = {{listener.socket(), POLLIN, 0},
+    if (is_full) left = std::min<Clock::duration>(left.value_or(kRest), kRest);
+    pollfd events[] = {{is_full ? -1 : listener.socket(), POLLIN, 0},
                        {sessions.fd(), POLLIN, 0},
                        {is_ending ? -1 : signals.fd(), POLLIN, 0}};
     if (poll(events, 3, Milliseconds(left)) < 0 && errno != EINTR) break;
+    is_full = false;
     if (events[0].revents != 0) {
-      if (Fd client = listener.Accept()) sessions.Start(std::move(client));
+      Result<Fd> client = listener.Accept();
+      is_full = !client;
+      if (client && *client) sessions.Start(*std::move(client));
     }
     if (events[1].revents != 0) sessions.Reap();
     if (events[2].revents != 0) {
