@@ -226,6 +226,7 @@ class Checkpointer:
         options["adam_eps"] = adam_eps(states)
         content = {
             "model": to_json(model_state.save(outgoing)),
+            "module_metadata": to_json(model_state.save_metadata(outgoing)),
             "optimizers": object_of(
                 {state.name: state.save(outgoing, self._kept[state.name]) for state in states}
             ),
@@ -371,7 +372,7 @@ class Checkpointer:
         content = content_of(snapshot)
         incoming = Incoming(snapshot)
         if model.wanted:
-            model.plan(incoming, content["model"], strict)
+            model.plan(incoming, content["model"], content.get("module_metadata"), strict)
         if optimizers and strict:
             names = (content["optimizers"], [state.name for state in optimizers])
             compare_names(incoming, *([f"optimizer.{name}" for name in side] for side in names))
@@ -386,7 +387,7 @@ class Checkpointer:
 
         incoming.read(self._threads)
         if model.wanted:
-            model.finish(incoming, content["model"])
+            model.finish(incoming, content["model"], strict)
         for state in optimizers:
             state.finish(incoming, content["optimizers"][state.name])
         for stateful, value in loads:

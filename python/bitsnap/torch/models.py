@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Set
 from typing import Any
 
 import torch
 
 from bitsnap.torch.keys import require_name, wrapper_hint
+from bitsnap.torch.loading import ModuleLoading
 from bitsnap.torch.outgoing import Outgoing
 from bitsnap.torch.transfer import Incoming, compare_names
+
+_PREFIX = "model."
+
+# What torch notes of a module that says nothing else.
+_USUAL = {"version": 1}
 
 Model = torch.nn.Module | Mapping[str, "torch.nn.Module | torch.Tensor"]
 
@@ -23,6 +30,9 @@ class ModelState:
         self.parameters: dict[str, torch.Tensor] = {}
         self._values: dict[str, Any] = {}  # what modules keep besides tensors
         self._modules: dict[str, torch.nn.Module] = {}  # by the prefix of their names
+        self._owners: dict[str, str] = {}  # that prefix, by the names of what modules hold
+        self._metadata: dict[str, dict[str, Any]] = {}  # of modules, by prefix and path
+        self._loadings: dict[str, ModuleLoading] = {}  # by prefix; set by plan()
         if isinstance(model, torch.nn.Module):
             self._add_module("", model)
         elif isinstance(model, Mapping):
@@ -51,11 +61,15 @@ class ModelState:
         self._modules[prefix] = module
         for name, parameter in module.named_parameters():
             self.parameters[prefix + name] = parameter
-        for name, value in module.state_dict().items():
+        state = module.state_dict()
+        for path, metadata in getattr(state, "_metadata", {}).items():
+            self._metadata[prefix + path] = metadata
+        for name, value in state.items():
             name = prefix + require_name(name, "model")
             self._require_new(name)
             is_tensor = isinstance(value, torch.Tensor) and not name.endswith("_extra_state")
             (self.tensors if is_tensor else self._values)[name] = value
+            self._owners[name] = prefix
 
     def _require_new(self, name: str) -> None:
         if name in self.tensors or name in self._values:
@@ -69,37 +83,85 @@ class ModelState:
             outgoing.add_named(f"model.{name}", tensor, role, name)
         return {n: outgoing.encode(v, f"extra_state.{n}") for n, v in self._values.items()}
 
-    def plan(self, incoming: Incoming, stored_values: dict[str, Any], strict: bool) -> None:
-        prefix = "model."
-        stored = {name[len(prefix) :] for name in incoming.stored if name.startswith(prefix)}
-        wanted = {*self.tensors, *self._values}
-        has = stored | stored_values.keys()
-        is_strange = bool(has and wanted) and not has & wanted
+    def save_metadata(self, outgoing: Outgoing) -> dict[str, Any]:
+        """What torch notes of modules for their loading, such as their version."""
+        return {
+            path: outgoing.encode(metadata, f"metadata of module {path}")
+            for path, metadata in self._metadata.items()
+            if metadata != _USUAL
+        }
+
+    def plan(
+        self,
+        incoming: Incoming,
+        stored_values: dict[str, Any],
+        stored_metadata: dict[str, Any] | None,
+        strict: bool,
+    ) -> None:
+        """`stored_metadata` is None where save_metadata() was unknown yet."""
+        stored = {n.removeprefix(_PREFIX) for n in incoming.stored if n.startswith(_PREFIX)}
+        has, wanted = stored | stored_values.keys(), {*self.tensors, *self._values}
+        self._find_loadings(incoming, stored_metadata)
+        # Names that only one side has, by the loading that may take them or make them up.
+        left = {n: loading for n in has ^ wanted if (loading := self._loading_of(n)) is not None}
+        self._compare(incoming, has, wanted, left.keys(), strict)
+        stored -= self._refuse_unloaded(incoming, has & wanted & self._owners.keys(), strict)
+        for name, tensor in self.tensors.items():
+            if name in stored and name in self._owners:
+                self._loadings[self._owners[name]].plan(incoming, name, tensor)
+            elif name in stored:
+                incoming.into(_PREFIX + name, tensor)
+        for name in sorted(stored & left.keys()):
+            left[name].plan_unknown(incoming, name)
+        incoming.new_for(stored_values)
+
+    def _compare(
+        self, incoming: Incoming, has: Set[str], wanted: Set[str], left: Set[str], strict: bool
+    ) -> None:
+        is_strange = bool(has and wanted) and not has & wanted and not left
         hint = wrapper_hint(has, wanted) if strict or is_strange else None
         if hint or is_strange:
             incoming.add_problem(f"model: {hint or 'nothing of what was passed is stored'}")
         if strict:
-            compare_names(incoming, *([prefix + name for name in side] for side in (has, wanted)))
-        for name, tensor in self.tensors.items():
-            if name in stored:
-                incoming.into(prefix + name, tensor)
-        incoming.new_for(stored_values)
+            sides = ([_PREFIX + name for name in side - left] for side in (has, wanted))
+            compare_names(incoming, *sides)
 
-    def finish(self, incoming: Incoming, stored_values: dict[str, Any]) -> None:
-        """Hands modules what could not be read in place: extra states, and copies of tensors."""
-        rest = {n: incoming.decode(v) for n, v in stored_values.items() if n in self._values}
+    def _refuse_unloaded(self, incoming: Incoming, names: Set[str], strict: bool) -> set[str]:
+        """Those of `names`, which modules hold, that nothing in them loads."""
+        unloaded = {name for name in names if not self._loadings[self._owners[name]].loads(name)}
+        for name in sorted(unloaded):
+            what = f"{_PREFIX}{name}: is in the module's state_dict(), and nothing in it loads it"
+            if strict:
+                incoming.add_problem(what, only_strict=True)
+            else:
+                warnings.warn(f"bitsnap: {what}; left out", RuntimeWarning, stacklevel=2)
+        return unloaded
+
+    def _find_loadings(self, incoming: Incoming, stored: dict[str, Any] | None) -> None:
+        metadata = self._metadata
+        if stored is not None:
+            incoming.new_for(stored)
+            decoded = {path: incoming.decode(each) for path, each in stored.items()}
+            metadata = {**dict.fromkeys(metadata, _USUAL), **decoded}
         for prefix, module in self._modules.items():
-            own = {n.removeprefix(prefix): v for n, v in rest.items() if n.startswith(prefix)}
-            memory = _storages(module)
-            for name in module.state_dict():
-                tensor = incoming.targets.get(f"model.{prefix}{name}")
-                if tensor is not None and tensor.untyped_storage().data_ptr() not in memory:
-                    own[name] = tensor
-            if own:
-                module.load_state_dict(own, strict=False)
+            wanted = [name for name, owner in self._owners.items() if owner == prefix]
+            own = {p.removeprefix(prefix): m for p, m in metadata.items() if p.startswith(prefix)}
+            self._loadings[prefix] = ModuleLoading(prefix, module, wanted, own)
 
+    def _loading_of(self, name: str) -> ModuleLoading | None:
+        """Whose loading may take or make up a name that only one side has."""
+        return next((each for each in self._loadings.values() if each.may_change(name)), None)
 
-def _storages(module: torch.nn.Module) -> set[int]:
-    """Where the module's tensors live; a state_dict hook may have copied some from there."""
-    tensors = (*module.parameters(), *module.buffers())
-    return {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    def finish(self, incoming: Incoming, stored_values: dict[str, Any], strict: bool) -> None:
+        """Lets modules load what could not be read in place, or what they load in their own way."""
+        for prefix, loading in self._loadings.items():
+            own = [name for name in stored_values if self._takes(prefix, name)]
+            values = {name: incoming.decode(stored_values[name]) for name in own}
+            loading.finish(incoming, values, strict)
+
+    def _takes(self, prefix: str, name: str) -> bool:
+        """Whether the module at `prefix` loads the value `name`."""
+        loading, owner = self._loadings[prefix], self._owners.get(name)
+        if owner is None:
+            return loading.may_change(name)
+        return owner == prefix and loading.loads(name)

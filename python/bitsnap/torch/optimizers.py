@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from bitsnap.torch.loading import load_optimizer, loads_itself
 from bitsnap.torch.models import ModelState
 from bitsnap.torch.naming import ParameterNamer
 from bitsnap.torch.optimizer_arguments import Optimizers, named_optimizers
@@ -54,6 +55,7 @@ class OptimizerState:
         self._prefix = f"optimizer.{name}." if name else "optimizer."
         self._namer = namer
         self._has_model = namer.has_model
+        self._loads_itself = loads_itself(optimizer)
         self._masters: dict[str, str] = {}  # role by name, of parameters that are not the model's
         self._parameters: dict[str, torch.Tensor] = {}
         self._groups: list[list[str]] = []
@@ -109,8 +111,8 @@ class OptimizerState:
             outgoing.add_named(
                 self._tensor_name(name, "master"), self._parameters[name], role, name
             )
-        states = self._optimizer.state
-        options = [self._save_options(outgoing, i) for i in range(len(self._groups))]
+        states, shown = self._shown()
+        options = [self._save_options(outgoing, i, group) for i, group in enumerate(shown)]
         groups = [
             f'{{"params":{kept.to_json(f"group {i}", names)},"options":{to_json(options[i])}}}'
             for i, names in enumerate(self._groups)
@@ -157,11 +159,26 @@ class OptimizerState:
                 "it in `extra`, which calls its state_dict()"
             )
 
-    def _save_options(self, outgoing: Outgoing, index: int) -> Any:
+    def _shown(self) -> tuple[Mapping[torch.Tensor, Any], list[dict[str, Any]]]:
+        """State by parameter, and groups: as hooks on its state_dict() make them, if there are."""
+        if not _may_add_to_its_state(self._optimizer):
+            return self._optimizer.state, self._optimizer.param_groups
+        shown = self._optimizer.state_dict()
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        strange = sorted(shown["state"].keys() - range(len(parameters)), key=str)
+        if strange or len(shown["param_groups"]) != len(self._groups):
+            raise TypeError(
+                f"{self._prefix}state: the state_dict() of {type(self._optimizer).__name__} is not "
+                "of torch's form; pass the optimizer in `extra`, which calls its state_dict()"
+            )
+        states = {parameters[index]: state for index, state in shown["state"].items()}
+        return states, shown["param_groups"]
+
+    def _save_options(self, outgoing: Outgoing, index: int, group: dict[str, Any]) -> Any:
         path = f"{self._prefix}group.{index}"
         options = [
             (key, outgoing.encode(value, f"{path}.{key}"))
-            for key, value in self._optimizer.param_groups[index].items()
+            for key, value in group.items()
             if key != "params"
         ]
         return join_pairs(options, path)
@@ -188,7 +205,7 @@ class OptimizerState:
             self._optimizer.param_groups, self._sources, self._groups, strict=True
         ):
             for key, encoded in split_pairs(source["options"]) if source else ():
-                _plan_value(incoming, encoded, group.get(key))
+                _plan_value(incoming, encoded, None if self._loads_itself else group.get(key))
             for name in names:
                 self._plan_state(incoming, group, name, stored["state"].get(name, {}))
 
@@ -289,7 +306,7 @@ class OptimizerState:
         self, incoming: Incoming, group: dict[str, Any], name: str, stored: dict[str, Any]
     ) -> None:
         parameter = self._parameters[name]
-        live = self._optimizer.state[parameter] if parameter in self._optimizer.state else {}
+        live = {} if self._loads_itself else self._optimizer.state.get(parameter, {})
         for key, encoded in split_pairs(stored):
             # Torch keeps step counters in CPU memory, but for optimizers that never leave the GPU.
             on_device = key != "step" or group.get("capturable") or group.get("fused")
@@ -298,6 +315,9 @@ class OptimizerState:
             )
 
     def finish(self, incoming: Incoming, stored: dict[str, Any]) -> None:
+        if self._loads_itself:
+            load_optimizer(self._optimizer, self._state_dict(incoming, stored))
+            return
         for name, parameter in self._parameters.items():
             if name in stored["shapes"]:
                 self._finish_state(incoming, parameter, stored["state"].get(name))
@@ -307,6 +327,24 @@ class OptimizerState:
         self._optimizer.__setstate__(
             {"state": self._optimizer.state, "param_groups": self._optimizer.param_groups}
         )
+
+    def _state_dict(self, incoming: Incoming, stored: dict[str, Any]) -> dict[str, Any]:
+        """What is stored, and where nothing is, what is there, in torch's form."""
+        names = [name for group in self._groups for name in group]
+        state = {}
+        for index, name in enumerate(names):
+            encoded = stored["state"].get(name)
+            if encoded is not None:
+                state[index] = _decode_pairs(incoming, encoded)
+            elif name not in stored["shapes"] and self._parameters[name] in self._optimizer.state:
+                state[index] = self._optimizer.state[self._parameters[name]]
+        groups, first = [], 0
+        for group, source in zip(self._optimizer.param_groups, self._sources, strict=True):
+            after = first + len(group["params"])
+            options = _decode_pairs(incoming, source["options"]) if source else {}
+            groups.append({**group, **options, "params": list(range(first, after))})
+            first = after
+        return {"state": state, "param_groups": groups}
 
     def _finish_state(self, incoming: Incoming, parameter: torch.Tensor, stored: Any) -> None:
         if stored is None:

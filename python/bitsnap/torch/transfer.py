@@ -12,6 +12,8 @@ from bitsnap.torch import values
 from bitsnap.torch.overlaps import contradictions, fill, sharing_memory
 from bitsnap.torch.tensors import (
     bytes_of,
+    dtype_stored_as,
+    form,
     form_of,
     is_directly_writable,
     new_tensor,
@@ -67,12 +69,32 @@ class Incoming:
         self.into(name, new_tensor(shape, dtype, device))
         return self.targets[name]
 
-    def beside(self, name: str, live: torch.Tensor) -> None:
-        """Plans to read `name` into a new tensor that is then loaded into `live`."""
-        require_plain(name, live)
-        if self.is_fit(name, live):
+    def beside(self, name: str, live: torch.Tensor, may_resize: bool) -> None:
+        """Plans to read `name` into a new tensor, which somebody else then copies into `live`.
+
+        With `may_resize` that one takes any shape.
+        """
+        is_lazy = torch.nn.parameter.is_lazy(live)
+        if not is_lazy:
+            require_plain(name, live)
+        dtype, _ = form((), live.dtype)
+        is_other_shape = is_lazy or not self.fits(name, live)
+        if may_resize and is_other_shape and dtype == self.stored[name].dtype:
+            self.new(name, live.dtype)
+        elif is_lazy:
+            self.add_problem(f"{name}: stored {self.stored[name].dtype}, wanted {dtype}")
+        elif self.is_fit(name, live):
             self._lands[name] = live
             self.targets[name] = new_tensor(live.shape, live.dtype)
+
+    def new_as_stored(self, name: str) -> None:
+        """Plans to read `name`, which nothing here is like, into a new tensor."""
+        stored = self.stored[name]
+        dtype = dtype_stored_as(stored.dtype)
+        if dtype is None:
+            self.add_problem(f"{name}: stored {stored.dtype}, and nothing here has this name")
+        else:
+            self.new(name, dtype)
 
     def new_for(self, encoded: Any) -> None:
         """Plans to read all tensors that an encoded value refers to."""
