@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -107,8 +108,13 @@ Result<void> RunOrdered(const OrderedWork& work) {
   OrderedRun run(work);
   {
     std::vector<std::jthread> helpers;
-    for (unsigned worker = 1; worker < std::min<size_t>(work.threads, work.count); ++worker) {
-      helpers.emplace_back([&run, worker] { run.Work(worker); });
+    // Fewer than wanted do the same work.
+    try {
+      for (unsigned worker = 1; worker < std::min<size_t>(work.threads, work.count); ++worker) {
+        helpers.emplace_back([&run, worker] { run.Work(worker); });
+      }
+    } catch (const std::system_error&) {
+    } catch (const std::bad_alloc&) {
     }
     run.Work(0);
   }

@@ -1,10 +1,12 @@
 #include "base/parallel.h"
 
 #include <gtest/gtest.h>
-
 #include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <new>
 #include <thread>
 #include <vector>
@@ -75,6 +77,31 @@ TEST(RunOrdered, TurnsBadAllocIntoAnError) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind, ErrorKind::kOutOfMemory);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they need the memory
+[[noreturn]] void RunWithoutRoomForThreads() {
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit limit;
+  limit.rlim_cur = limit.rlim_max = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + (2 << 20);
+  setrlimit(RLIMIT_AS, &limit);  // a thread's stack takes 8 MiB
+  size_t consumed = 0;
+  OrderedWork work;
+  work.count = 20;
+  work.slots = 4;
+  work.threads = 8;
+  work.produce = [](size_t, size_t, unsigned) -> Result<void> { return {}; };
+  work.consume = [&](size_t, size_t) -> Result<void> {
+    ++consumed;
+    return {};
+  };
+  _exit(RunOrdered(work) && consumed == 20 ? 0 : 1);
+}
+
+TEST(RunOrdered, GoesOnWithTheThreadsThatThereAre) {
+  EXPECT_EXIT(RunWithoutRoomForThreads(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(ThreadCount, IsWhatIsAskedForOrTheCoresThatMayBeUsed) {
   EXPECT_EQ(ThreadCount(7), 7);

@@ -2,6 +2,7 @@
 
 #include "base/parallel.h"
 #include "base/try.h"
+#include "base/within_memory.h"
 #include "pipeline/decode.h"
 
 namespace bitsnap {
@@ -78,19 +79,23 @@ std::optional<size_t> Snapshot::Find(std::string_view name) const {
 
 Result<void> Snapshot::Read(std::span<const ReadRequest> requests, unsigned threads,
                             const Progress& progress) const {
-  return impl_->Read(requests, threads, progress);
+  return WithinMemory("read the tensors",
+                      [&] { return impl_->Read(requests, threads, progress); });
 }
 
 Result<void> Snapshot::Verify(unsigned threads, const Progress& progress) const {
-  return impl_->Verify(threads, progress);
+  return WithinMemory("verify the tensors", [&] { return impl_->Verify(threads, progress); });
 }
 
 Result<Snapshot> OpenSnapshot(const StoreLocation& store, uint64_t step, const RankFileId& id) {
   BITSNAP_ASSIGN(RankFile files, OpenWithBase(store, step, id));
-  auto impl = std::make_unique<FileSnapshot>(std::move(files));
-  BITSNAP_TRY(CheckSource(impl->source()));
-  impl->AddTensors();
-  return Snapshot(std::move(impl));
+  const std::string path = files.file.path().string();
+  return WithinMemory("list the tensors of " + path, [&]() -> Result<Snapshot> {
+    auto impl = std::make_unique<FileSnapshot>(std::move(files));
+    BITSNAP_TRY(CheckSource(impl->source()));
+    impl->AddTensors();
+    return Snapshot(std::move(impl));
+  });
 }
 
 }  // namespace bitsnap

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import struct
@@ -182,6 +183,29 @@ def test_nothing_sound_left(two_bases, tmp_path):
     out = tmp_path / "out.safetensors"
     assert "none of its 2 step" in bitsnap("restore", two_bases, "-o", out, code=CORRUPT).stderr
     assert not out.exists()
+
+
+def test_too_little_memory_is_that_steps_failure(two_bases, tmp_path):
+    """With a step whose index needs more than there is, the others are listed and restored."""
+    many = {f"{i:040}": ("U8", [0], b"") for i in range(100_000)}
+    write_safetensors(tmp_path / "many", many)
+    bitsnap("save", two_bases, tmp_path / "many", "--step", 4)
+
+    def run(*args):
+        limit = (48 << 20, 48 << 20)
+        return subprocess.run(
+            [BINARY, *map(str, args)], capture_output=True, text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
+        )  # fmt: skip
+
+    listed = run("ls", two_bases, "--json")
+    assert listed.returncode == 0, listed.stderr
+    whole, told = [(step["step"], step["whole"]) for step in json.loads(listed.stdout)], listed.stdout
+    assert whole == [(2, True), (3, True), (4, False)] and "too little memory" in told
+    restored = run("restore", two_bases, "-o", tmp_path / "out")
+    assert restored.returncode == 0 and "passed over step 4" in restored.stderr, restored.stderr
+    asked = run("restore", two_bases, "-o", tmp_path / "o", "--step", 4)
+    assert asked.returncode == IO and "too little memory" in asked.stderr
 
 
 def header(text):
