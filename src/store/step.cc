@@ -57,25 +57,27 @@ Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step, con
 // Why the files of one world size are no whole step; nullopt when they are.
 std::optional<Error> ProblemOf(const StepSurvey& survey, uint64_t step, uint32_t world_size,
                                bool is_partial) {
+  const auto missing = [&](uint32_t rank) {
+    return Error{ErrorKind::kNotFound,
+                 fmt::format("step {} is not whole: the file of rank {} of {} is missing", step,
+                             rank, world_size)};
+  };
   std::optional<uint64_t> save_id;
-  for (uint32_t rank = 0; rank < world_size; ++rank) {
-    const auto entry = survey.files.find({rank, world_size});
-    if (entry == survey.files.end() && is_partial) continue;
-    if (entry == survey.files.end()) {
-      return Error{ErrorKind::kNotFound,
-                   fmt::format("step {} is not whole: the file of rank {} of {} is missing", step,
-                               rank, world_size)};
-    }
-    if (!entry->second) return entry->second.error();
-    const uint64_t id = entry->second->header.save_id;
-    if (save_id && id != *save_id) {
+  uint32_t next = 0;  // a world may have more ranks than anybody wants to count
+  for (const auto& [id, file] : survey.files) {
+    if (id.world_size != world_size || id.rank >= world_size) continue;
+    if (id.rank != next && !is_partial) return missing(next);
+    if (!file) return file.error();
+    if (save_id && file->header.save_id != *save_id) {
       return Error{ErrorKind::kNotFound,
                    fmt::format("step {} is not whole: the files of rank 0 and rank {} come from "
                                "different saves",
-                               step, rank)};
+                               step, id.rank)};
     }
-    save_id = id;
+    save_id = file->header.save_id;
+    next = id.rank + 1;
   }
+  if (next != world_size && !is_partial) return missing(next);
   return std::nullopt;
 }
 

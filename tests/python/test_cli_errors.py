@@ -208,6 +208,15 @@ def test_too_little_memory_is_that_steps_failure(two_bases, tmp_path):
     assert asked.returncode == IO and "too little memory" in asked.stderr
 
 
+def test_a_world_of_billions_is_not_counted(tmp_path, file):
+    """A number in a name is no work: not where other directories hold the other ranks either."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "PARTIAL").touch()
+    for args in ("save", tmp_path / "s", file, "--step", 1, "--world-size", 2**32 - 1), ("ls", tmp_path / "s"):
+        subprocess.run([BINARY, *map(str, args)], check=True, timeout=20, capture_output=True)
+    assert bitsnap_json("ls", tmp_path / "s")[0]["whole"]
+
+
 def header(text):
     return struct.pack("<Q", len(text)) + text
 
