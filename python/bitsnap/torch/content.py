@@ -55,6 +55,7 @@ def _is_complete(content: dict[str, Any]) -> bool:
     optimizers = content.get("optimizers")
     return (
         isinstance(content.get("model"), dict)
+        and isinstance(content.get("module_metadata", {}), dict)
         and "extra" in content
         and isinstance(optimizers, dict)
         and all(isinstance(state, dict) and _OPTIMIZER_KEYS <= state.keys()
