@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Set
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -27,12 +28,12 @@ class ModelState:
     def __init__(self, model: Model | None) -> None:
         self.wanted = model is not None
         self.tensors: dict[str, torch.Tensor] = {}  # alias the model's where they can
-        self.parameters: dict[str, torch.Tensor] = {}
         self._values: dict[str, Any] = {}  # what modules keep besides tensors
         self._modules: dict[str, torch.nn.Module] = {}  # by the prefix of their names
         self._owners: dict[str, str] = {}  # that prefix, by the names of what modules hold
         self._metadata: dict[str, dict[str, Any]] = {}  # of modules, by prefix and path
         self._loadings: dict[str, ModuleLoading] = {}  # by prefix; set by plan()
+        self._parts: dict[str, torch.nn.Module | torch.Tensor] = {}  # all, by prefix or name
         if isinstance(model, torch.nn.Module):
             self._add_module("", model)
         elif isinstance(model, Mapping):
@@ -50,7 +51,7 @@ class ModelState:
                 self._add_module(f"{name}.", part)
             elif isinstance(part, torch.Tensor):
                 self._require_new(name)
-                self.tensors[name] = self.parameters[name] = part
+                self.tensors[name] = self._parts[name] = part
             else:
                 raise TypeError(
                     f"model[{name!r}] is a {type(part).__name__}, neither a module nor a tensor; "
@@ -58,9 +59,7 @@ class ModelState:
                 )
 
     def _add_module(self, prefix: str, module: torch.nn.Module) -> None:
-        self._modules[prefix] = module
-        for name, parameter in module.named_parameters():
-            self.parameters[prefix + name] = parameter
+        self._modules[prefix] = self._parts[prefix] = module
         state = module.state_dict()
         for path, metadata in getattr(state, "_metadata", {}).items():
             self._metadata[prefix + path] = metadata
@@ -70,6 +69,17 @@ class ModelState:
             is_tensor = isinstance(value, torch.Tensor) and not name.endswith("_extra_state")
             (self.tensors if is_tensor else self._values)[name] = value
             self._owners[name] = prefix
+
+    @cached_property
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """Those of modules, and all tensors that were passed as they are, in order."""
+        parameters: dict[str, torch.Tensor] = {}
+        for name, part in self._parts.items():
+            if isinstance(part, torch.nn.Module):
+                parameters.update({name + own: p for own, p in part.named_parameters()})
+            else:
+                parameters[name] = part
+        return parameters
 
     def _require_new(self, name: str) -> None:
         if name in self.tensors or name in self._values:
