@@ -2,6 +2,7 @@
 
 #include "base/try.h"
 #include "engine/agent/fields.h"
+#include "engine/agent/manifest_bytes.h"
 
 namespace bitsnap::agent {
 namespace {
@@ -33,16 +34,6 @@ Json ToJson(const std::optional<RetentionPolicy>& policy) {
   return {{"last", OptionalJson(policy->keep_last)},
           {"every", OptionalJson(policy->keep_every)},
           {"drop", OptionalJson(policy->drop_optimizer_older_than)}};
-}
-
-Json ToJson(const PlacedTensor& tensor) {
-  return {{"name", tensor.info.name},
-          {"dtype", static_cast<unsigned>(tensor.info.dtype)},
-          {"shape", tensor.info.shape},
-          {"role", tensor.info.role ? Json(static_cast<unsigned>(*tensor.info.role)) : Json()},
-          {"group", tensor.info.group},
-          {"offset", tensor.offset},
-          {"bytes", tensor.bytes}};
 }
 
 // Numbers that are no code become one that nothing has.
@@ -98,25 +89,6 @@ Result<RetentionPolicy> ToRetention(const Json& json) {
   return policy;
 }
 
-Result<PlacedTensor> ToPlacedTensor(const Json& json) {
-  Fields fields(json);
-  PlacedTensor tensor;
-  tensor.info.name = fields.Text("name");
-  const auto dtype = DTypeFromCode(ToCode(fields.U64("dtype")));
-  BITSNAP_ASSIGN(tensor.info.shape, ToList<uint64_t>(fields.Array("shape"), ToNumber));
-  if (const auto code = fields.OptionalU64("role")) {
-    tensor.info.role = RoleFromCode(ToCode(*code));
-    if (!tensor.info.role) fields.Reject("role");
-  }
-  tensor.info.group = fields.Text("group");
-  tensor.offset = fields.U64("offset");
-  tensor.bytes = fields.U64("bytes");
-  if (!dtype) fields.Reject("dtype");
-  BITSNAP_TRY(fields.Check());
-  tensor.info.dtype = *dtype;
-  return tensor;
-}
-
 }  // namespace
 
 Json BinaryJson(std::string_view bytes) {
@@ -161,16 +133,16 @@ Result<Error> ToError(const Json& json) {
 }
 
 Json ToJson(const Manifest& manifest) {
-  Json tensors = Json::array();
-  for (const PlacedTensor& tensor : manifest.tensors) tensors.push_back(ToJson(tensor));
-  return {{"tensors", std::move(tensors)}, {"bytes", manifest.bytes}};
+  return {{"tensors", Json::binary(ToBytes(manifest.tensors))}, {"bytes", manifest.bytes}};
 }
 
 Result<Manifest> ToManifest(const Json& json) {
   Fields fields(json);
   Manifest manifest;
   manifest.bytes = fields.U64("bytes");
-  BITSNAP_ASSIGN(manifest.tensors, ToList<PlacedTensor>(fields.Array("tensors"), ToPlacedTensor));
+  const std::string tensors = fields.Binary("tensors");
+  BITSNAP_TRY(fields.Check());
+  BITSNAP_ASSIGN(manifest.tensors, ToTensors(AsBytes(tensors)));
   for (const PlacedTensor& tensor : manifest.tensors) {
     if (tensor.offset > manifest.bytes || tensor.bytes > manifest.bytes - tensor.offset) {
       fields.Reject("offset");

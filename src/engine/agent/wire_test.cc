@@ -253,26 +253,22 @@ TEST(Messages, WrongFieldsAreRefused) {
   ExpectAllFieldsChecked(ToJson(hello), ToHello);
   ExpectAllFieldsChecked(ToJson(Error{ErrorKind::kIo, "text"}), ToError);
   ExpectAllFieldsChecked(ToJson(SomeManifest()), ToManifest);
-  ExpectAllFieldsChecked(ToJson(SomeManifest())["tensors"][0], [](const Json& tensor) {
-    return ToManifest(Sent({{"bytes", 128}, {"tensors", Json::array({tensor})}}));
-  });
   ExpectAllFieldsChecked(ToJson(SaveOptions{}), ToSaveOptions);
   ExpectAllFieldsChecked(ToJson(SaveReport{.base_reason = "x"}), ToSaveReport);
 }
 
 TEST(Messages, WhatLiesOutsideOfItsRangeIsRefused) {
-  const auto refused = [](const char* key, const Json& value) {
-    Json manifest = ToJson(SomeManifest());
-    manifest["tensors"][0][key] = value;
-    return !ToManifest(Sent(manifest));
+  const auto refused = [](const auto& change) {
+    Manifest manifest = SomeManifest();
+    change(manifest.tensors[0]);
+    return !ToManifest(Sent(ToJson(manifest)));
   };
-  EXPECT_TRUE(refused("offset", 105));
-  EXPECT_TRUE(refused("offset", ~uint64_t{0}));
-  EXPECT_TRUE(refused("bytes", ~uint64_t{0}));
-  EXPECT_TRUE(refused("dtype", 99));
-  EXPECT_TRUE(refused("dtype", 256));
-  EXPECT_TRUE(refused("role", 256));
-  EXPECT_FALSE(refused("offset", 104));
+  EXPECT_TRUE(refused([](PlacedTensor& tensor) { tensor.offset = 105; }));
+  EXPECT_TRUE(refused([](PlacedTensor& tensor) { tensor.offset = ~uint64_t{0}; }));
+  EXPECT_TRUE(refused([](PlacedTensor& tensor) { tensor.bytes = ~uint64_t{0}; }));
+  EXPECT_TRUE(refused([](PlacedTensor& tensor) { tensor.info.dtype = DType{99}; }));
+  EXPECT_TRUE(refused([](PlacedTensor& tensor) { tensor.info.role = Role{99}; }));
+  EXPECT_FALSE(refused([](PlacedTensor& tensor) { tensor.offset = 104; }));
   Json options = ToJson(SaveOptions{});
   options["base"] = 3;
   EXPECT_FALSE(ToSaveOptions(Sent(options)));
@@ -283,6 +279,29 @@ TEST(Messages, WhatLiesOutsideOfItsRangeIsRefused) {
   options["rank"] = uint64_t{1} << 32;
   EXPECT_FALSE(ToSaveOptions(Sent(options)));
   EXPECT_FALSE(ToError(Sent({{"kind", 12}, {"message", ""}})));
+}
+
+// Cut short anywhere, or with any byte changed, it is refused or is another manifest.
+TEST(Messages, TensorsThatAreNoneAreRefused) {
+  const Json good = ToJson(SomeManifest());
+  const std::vector<uint8_t>& bytes = good["tensors"].get_binary();
+  const auto decode = [&](std::vector<uint8_t> changed) {
+    return ToManifest(Sent({{"bytes", 128}, {"tensors", Json::binary(std::move(changed))}}));
+  };
+  size_t whole = 0;
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    whole += decode({bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(size)}).has_value();
+  }
+  EXPECT_EQ(whole, 2u);  // no tensor, and the first alone
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    for (const int value : {0x00, 0x01, 0x7f, 0xff}) {
+      std::vector<uint8_t> changed = bytes;
+      changed[i] = static_cast<uint8_t>(value);
+      const auto decoded = decode(changed);
+      if (!decoded) continue;
+      EXPECT_EQ(ToJson(*decoded)["tensors"].get_binary(), changed);
+    }
+  }
 }
 
 TEST(Messages, AnotherVersionsHelloIsReadAsFarAsItsVersion) {
