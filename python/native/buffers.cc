@@ -125,7 +125,7 @@ Layout::Layout(const nb::iterable& tensors) {
   for (nb::handle tensor : tensors) {
     const TensorInfo& info = infos_.emplace_back(ToInfo(tensor));
     const std::optional<uint64_t> bytes = TensorBytes(info.dtype, info.shape);
-    if (!bytes) Throw(Invalid("tensor '" + info.name + "': its shape has no whole number of bytes"));
+    if (!bytes) Throw(Invalid("tensor '" + info.name + "': its shape has no size in bytes"));
     bytes_.push_back(*bytes);
   }
 }

@@ -46,7 +46,8 @@ std::vector<Piece> Pieces(std::span<const TensorView> tensors, const Manifest& m
   return pieces;
 }
 
-// Where each share of the pieces begins, and where the last one ends: one piece, or many small ones.
+// Where each share of the pieces begins and where the last one ends. A share is one piece, or many
+// small ones.
 std::vector<size_t> Shares(std::span<const Piece> pieces) {
   std::vector<size_t> shares = {0};
   uint64_t bytes = 0;

@@ -24,8 +24,8 @@ def require_name(name: Any, what: str) -> str:
         return name
     if not isinstance(name, str):
         raise TypeError(
-            f"{what} has the key {repr(name)[:80]}, a {type(name).__name__}; keys here become names "
-            "of tensors: pass text"
+            f"{what} has the key {repr(name)[:80]}, a {type(name).__name__}; keys here become "
+            "names of tensors: pass text"
         )
     name = str.__str__(name)  # without what a subclass, such as an Enum, makes of it
     if not is_utf8(name):

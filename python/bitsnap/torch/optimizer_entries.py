@@ -67,8 +67,8 @@ class _StateSaver:
     def save(self, state: Any) -> str:
         if not isinstance(state, Mapping):
             raise TypeError(
-                f"{self._path} is a {type(state).__name__}, no dict: pass the optimizer in `extra`, "
-                "which calls its state_dict()"
+                f"{self._path} is a {type(state).__name__}, no dict: pass the optimizer in "
+                "`extra`, which calls its state_dict()"
             )
         if any(type(key) is not str or key == "$" for key in state):
             pairs = [(key, self._encode(key, value)) for key, value in state.items()]

@@ -277,8 +277,8 @@ class OptimizerState:
         if strict and len(saved) != len(self._groups):
             fits = False
             incoming.add_problem(
-                f"{self._prefix}param_groups: stored {len(saved)}, wanted {len(self._groups)}; make "
-                "the groups as they were, with add_param_group(), before restoring",
+                f"{self._prefix}param_groups: stored {len(saved)}, wanted {len(self._groups)}; "
+                "make the groups as they were, with add_param_group(), before restoring",
                 only_strict=True,
             )
         elif strict:

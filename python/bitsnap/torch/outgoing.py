@@ -93,7 +93,7 @@ class Packer:
         return PlacedTensors(self._layout, addresses, plain)
 
     def _have_same_forms(self, tensors: list[torch.Tensor]) -> bool:
-        """Keeps none of the shapes that it asks for: so many objects set off the garbage collector."""
+        """Keeps none of the shapes: so many objects would set off the garbage collector."""
         return all(all(map(eq, map(f, tensors), kept)) for f, kept in zip(_FORM, self._forms))
 
 

@@ -74,7 +74,7 @@ class Ranks:
         return [value if rank == self.rank else told[rank] for rank in range(self.world_size)]
 
     def _swap(self, mine: bytearray, theirs: dict[int, bytearray]) -> None:
-        """Sends `mine` to all ranks of `theirs` and fills what is to come from them. None is empty."""
+        """Sends `mine` to all ranks of `theirs` and fills what comes from them. None is empty."""
         works = [(r, dist.irecv(_as_tensor(to), r, self._group)) for r, to in theirs.items()]
         works += [(r, dist.isend(_as_tensor(mine), r, self._group)) for r in theirs]
         for rank, work in works:
