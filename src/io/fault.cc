@@ -137,6 +137,16 @@ Result<void> FaultFileSystem::Remove(const fs::path& path) {
   return base_->Remove(path);
 }
 
+Result<std::unique_ptr<DirectoryLock>> FaultFileSystem::LockDirectory(const fs::path& path) {
+  BITSNAP_TRY(Step("lock", path));
+  return base_->LockDirectory(path);
+}
+
+Result<bool> FaultFileSystem::IsBeingWritten(const fs::path& path) {
+  BITSNAP_TRY(Step("look at", path));
+  return base_->IsBeingWritten(path);
+}
+
 Result<void> FaultFileSystem::SyncDirectory(const fs::path& path) {
   BITSNAP_TRY(Step("sync directory", path));
   return base_->SyncDirectory(path);

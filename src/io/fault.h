@@ -39,6 +39,8 @@ class FaultFileSystem final : public FileSystem {
                                const std::filesystem::path& to) override;
   Result<void> Link(const std::filesystem::path& from, const std::filesystem::path& to) override;
   Result<void> Remove(const std::filesystem::path& path) override;
+  Result<std::unique_ptr<DirectoryLock>> LockDirectory(const std::filesystem::path& path) override;
+  Result<bool> IsBeingWritten(const std::filesystem::path& path) override;
   Result<void> SyncDirectory(const std::filesystem::path& path) override;
 
  private:

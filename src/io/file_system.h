@@ -48,6 +48,12 @@ struct FileStatus {
   std::chrono::system_clock::time_point changed;
 };
 
+// Held until it is destroyed; a process that dies lets go of its locks.
+class DirectoryLock {
+ public:
+  virtual ~DirectoryLock() = default;
+};
+
 // Safe to use from several threads.
 class FileSystem {
  public:
@@ -73,7 +79,15 @@ class FileSystem {
   virtual Result<void> Link(const std::filesystem::path& from, const std::filesystem::path& to) = 0;
   // A file or an empty directory; kNotFound when absent.
   virtual Result<void> Remove(const std::filesystem::path& path) = 0;
-  // Makes creations, renames, links and removals in this directory survive a power cut.
+  // Waits until no other process or thread has this directory locked; kBusy after a minute. Locks
+  // bind only those who lock, and nobody where the file system cannot lock.
+  virtual Result<std::unique_ptr<DirectoryLock>> LockDirectory(
+      const std::filesystem::path& path) = 0;
+  // Whether a file that Create made here is still open for writing, in whatever process. Also true
+  // where the file system cannot lock, so that nobody can tell.
+  virtual Result<bool> IsBeingWritten(const std::filesystem::path& path) = 0;
+  // Makes creations, renames, links and removals in this directory survive a power cut. Succeeds on
+  // file systems that cannot sync directories.
   virtual Result<void> SyncDirectory(const std::filesystem::path& path) = 0;
 };
 

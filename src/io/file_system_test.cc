@@ -4,6 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <latch>
+#include <thread>
 
 #include "io/fault.h"
 #include "io/memory.h"
@@ -299,6 +305,36 @@ TEST_P(FileSystemTest, ClosedFileTakesNothingMore) {
   ExpectFails((*file)->Close(), ErrorKind::kIo, At("f"));
 }
 
+TEST_P(FileSystemTest, FilesAreBeingWrittenUntilTheyAreClosed) {
+  auto closed = files_.Create(At("closed")), dropped = files_.Create(At("dropped"));
+  ASSERT_TRUE(closed && dropped);
+  EXPECT_EQ(files_.IsBeingWritten(At("closed")), true);
+  EXPECT_EQ(files_.IsBeingWritten(At("dropped")), true);
+  ASSERT_TRUE((*closed)->Close());
+  dropped->reset();
+  EXPECT_EQ(files_.IsBeingWritten(At("closed")), false);
+  EXPECT_EQ(files_.IsBeingWritten(At("dropped")), false);
+  ExpectFails(files_.IsBeingWritten(At("none")), ErrorKind::kNotFound, At("none"));
+}
+
+TEST_P(FileSystemTest, OneAtATimeHasADirectoryLocked) {
+  ExpectFails(files_.LockDirectory(At("none")), ErrorKind::kNotFound, At("none"));
+  auto lock = files_.LockDirectory(place_->root());
+  ASSERT_TRUE(lock);
+  std::atomic<bool> locked = false;
+  std::latch started(1);
+  std::thread other([&] {
+    started.count_down();
+    const auto second = files_.LockDirectory(place_->root());
+    EXPECT_TRUE(second && locked.load());
+  });
+  started.wait();
+  Write(At("meanwhile"), "");  // others may be in the way; the lock is not
+  locked = true;
+  lock->reset();
+  other.join();
+}
+
 TEST_P(FileSystemTest, SyncDirectorySucceeds) {
   Write(At("f"), "");
   EXPECT_TRUE(files_.SyncDirectory(place_->root()));
@@ -325,6 +361,39 @@ TEST(PosixFileSystemTest, RefusesWhatIsNoRegularFile) {
   const fs::path folder = place.root() / "folder";
   fs::create_directory_symlink("/etc", folder);
   ExpectFails(place.files().List(folder), ErrorKind::kIo, folder);
+}
+
+// As data loaders do: the child has copies of all descriptors, and lives longer than the lock.
+TEST(PosixFileSystemTest, AForkedProcessKeepsNoLock) {
+  PosixPlace place;
+  auto lock = place.files().LockDirectory(place.root());
+  auto file = place.files().Create(place.root() / "f");
+  ASSERT_TRUE(lock && file);
+  const pid_t child = fork();
+  if (child == 0) {
+    pause();
+    _exit(0);
+  }
+  ASSERT_TRUE((*file)->Close());
+  lock->reset();
+  EXPECT_EQ(place.files().IsBeingWritten(place.root() / "f"), false);
+  EXPECT_TRUE(place.files().LockDirectory(place.root()));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+
+TEST(PosixFileSystemTest, AKilledProcessKeepsNoLock) {
+  PosixPlace place;
+  const fs::path path = place.root() / "f";
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto lock = place.files().LockDirectory(place.root());
+    const auto file = place.files().Create(path);
+    kill(getpid(), SIGKILL);
+  }
+  waitpid(child, nullptr, 0);
+  EXPECT_EQ(place.files().IsBeingWritten(path), false);
+  EXPECT_TRUE(place.files().LockDirectory(place.root()));
 }
 
 TEST(PosixFileSystemTest, ShortenedFileIsTruncated) {

@@ -16,6 +16,15 @@ using NodePtr = std::shared_ptr<MemoryNode>;
 template <class T>
 using OrErrno = tl::expected<T, int>;
 
+class MemoryDirectoryLock final : public DirectoryLock {
+ public:
+  explicit MemoryDirectoryLock(NodePtr node) : node_(std::move(node)), lock_(node_->lock) {}
+
+ private:
+  const NodePtr node_;
+  const std::lock_guard<std::mutex> lock_;
+};
+
 // Absolute, without "." and "..", without a slash at the end.
 fs::path Normal(const fs::path& path) {
   fs::path normal = ("/" / path).lexically_normal();
@@ -217,6 +226,24 @@ Result<void> MemoryFileSystem::Link(const fs::path& from, const fs::path& to) {
 Result<void> MemoryFileSystem::Remove(const fs::path& path) {
   const std::lock_guard lock(tree_->mutex);
   return Check(RemoveNode(*tree_, path), "remove", path);
+}
+
+Result<std::unique_ptr<DirectoryLock>> MemoryFileSystem::LockDirectory(const fs::path& path) {
+  NodePtr node;
+  {
+    const std::lock_guard lock(tree_->mutex);
+    const OrErrno<NodePtr> found = FindDirectory(*tree_, path);
+    if (!found) return SystemFail(found.error(), "lock", path);
+    node = *found;
+  }
+  return std::make_unique<MemoryDirectoryLock>(std::move(node));
+}
+
+Result<bool> MemoryFileSystem::IsBeingWritten(const fs::path& path) {
+  const std::lock_guard lock(tree_->mutex);
+  const OrErrno<NodePtr> node = FindNode(*tree_, path);
+  if (!node) return SystemFail(node.error(), "look at", path);
+  return (*node)->being_written;
 }
 
 Result<void> MemoryFileSystem::SyncDirectory(const fs::path& path) {

@@ -12,7 +12,11 @@ namespace {
 
 class Writable final : public WritableFile {
  public:
-  explicit Writable(MemoryHandle handle) : handle_(std::move(handle)) {}
+  // Requires: the tree's mutex is held.
+  explicit Writable(MemoryHandle handle) : handle_(std::move(handle)) {
+    handle_.node->being_written = true;
+  }
+  ~Writable() override { SetClosed(); }
 
   Result<void> Append(Bytes bytes) override {
     if (closed_) return SystemFail(EBADF, "write", handle_.path);
@@ -30,11 +34,18 @@ class Writable final : public WritableFile {
   }
 
   Result<void> Close() override {
-    if (std::exchange(closed_, true)) return SystemFail(EBADF, "close", handle_.path);
+    if (closed_) return SystemFail(EBADF, "close", handle_.path);
+    SetClosed();
     return {};
   }
 
  private:
+  void SetClosed() {
+    closed_ = true;
+    const std::lock_guard lock(handle_.tree->mutex);
+    handle_.node->being_written = false;
+  }
+
   MemoryHandle handle_;
   bool closed_ = false;
 };

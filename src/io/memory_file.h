@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <shared_mutex>
 #include <string>
 #include <vector>
@@ -21,9 +22,11 @@ struct MemoryNode {
   // Of a file. It only grows, so what is durable is a prefix.
   std::vector<std::byte> content;
   size_t durable_size = 0;
+  bool being_written = false;
   // Of a directory.
   Entries entries;
   Entries durable_entries;
+  std::mutex lock;  // what LockDirectory locks
 };
 
 struct MemoryTree {
@@ -38,8 +41,8 @@ struct MemoryHandle {
   std::filesystem::path path;
 };
 
+// Both require: the tree's mutex is held.
 std::unique_ptr<WritableFile> MakeMemoryWritable(MemoryHandle handle);
-// Requires: the tree's mutex is held.
 std::unique_ptr<ReadableFile> MakeMemoryReadable(MemoryHandle handle);
 
 }  // namespace bitsnap

@@ -10,6 +10,7 @@
 
 #include "io/file_system.h"
 #include "io/posix_file.h"
+#include "io/posix_lock.h"
 #include "io/system_error.h"
 
 namespace bitsnap {
@@ -33,10 +34,24 @@ FileType TypeOf(mode_t mode) {
   return S_ISDIR(mode) ? FileType::kDirectory : FileType::kOther;
 }
 
+// For file systems without links either. What makes `to` is exclusive; a crash before the rename
+// leaves an empty file there, which the store takes for nothing (docs/store.md).
+Result<void> RenameByClaim(const fs::path& from, const fs::path& to) {
+  const UniqueFd claim(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  if (claim.get() < 0) return PairFail(errno, "rename", from, to);
+  if (rename(from.c_str(), to.c_str()) == 0) return {};
+  auto failure = PairFail(errno, "rename", from, to);
+  unlink(to.c_str());
+  return failure;
+}
+
 // For file systems that cannot rename without replacing. `to` appears atomically, whole or not at
 // all; a crash in between leaves both names.
 Result<void> RenameByLink(const fs::path& from, const fs::path& to) {
-  if (link(from.c_str(), to.c_str()) != 0) return PairFail(errno, "rename", from, to);
+  if (link(from.c_str(), to.c_str()) != 0) {
+    if (IsLinkUnsupported(errno)) return RenameByClaim(from, to);
+    return PairFail(errno, "rename", from, to);
+  }
   if (unlink(from.c_str()) == 0) return {};
   auto failure = PairFail(errno, "rename", from, to);
   unlink(to.c_str());
@@ -98,7 +113,7 @@ class Posix final : public FileSystem {
 
   Result<void> RenameNoReplace(const fs::path& from, const fs::path& to) override {
     if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return {};
-    if (errno == EINVAL || errno == ENOSYS) return RenameByLink(from, to);
+    if (IsUnsupported(errno)) return RenameByLink(from, to);
     return PairFail(errno, "rename", from, to);
   }
 
@@ -111,12 +126,21 @@ class Posix final : public FileSystem {
     return Check(std::remove(path.c_str()), "remove", path);
   }
 
+  Result<std::unique_ptr<DirectoryLock>> LockDirectory(const fs::path& path) override {
+    return LockPosixDirectory(path);
+  }
+
+  Result<bool> IsBeingWritten(const fs::path& path) override { return IsFileLocked(path); }
+
   Result<void> SyncDirectory(const fs::path& path) override {
     const UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd.get() < 0) return SystemFail(errno, "sync directory", path);
-    // Some network file systems cannot sync a directory and say so with EINVAL; they write
-    // directory changes through.
-    if (fsync(fd.get()) != 0 && errno != EINVAL) return SystemFail(errno, "sync directory", path);
+    int failed;
+    do {
+      failed = fsync(fd.get());
+    } while (failed != 0 && errno == EINTR);
+    // Some network file systems cannot sync a directory; they write directory changes through.
+    if (failed != 0 && !IsUnsupported(errno)) return SystemFail(errno, "sync directory", path);
     return {};
   }
 };

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cerrno>
 
 #include "base/try.h"
+#include "io/posix_lock.h"
 #include "io/read_range.h"
 #include "io/system_error.h"
 
@@ -37,12 +39,18 @@ PosixWritableFile::PosixWritableFile(UniqueFd fd, std::filesystem::path path)
       direct_(!IsInMemory(fd_.get()) && SetDirect(fd_.get(), true)) {}
 
 Result<std::unique_ptr<WritableFile>> PosixWritableFile::Create(const std::filesystem::path& path) {
-  int fd;
-  do {
-    fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-  } while (fd < 0 && errno == EINTR);
-  if (fd < 0) return SystemFail(errno, "create", path);
-  return std::unique_ptr<WritableFile>(new PosixWritableFile(UniqueFd(fd), path));
+  for (;;) {
+    const int raw_fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (raw_fd < 0 && errno == EINTR) continue;
+    if (raw_fd < 0) return SystemFail(errno, "create", path);
+    UniqueFd fd(raw_fd);
+    LockFile(fd);
+    // Before it was locked, somebody may have taken it for left behind and removed it.
+    struct stat status;
+    if (fstat(fd.get(), &status) != 0) return SystemFail(errno, "create", path);
+    if (status.st_nlink == 0) continue;
+    return std::unique_ptr<WritableFile>(new PosixWritableFile(std::move(fd), path));
+  }
 }
 
 Result<void> PosixWritableFile::Append(Bytes bytes) {
@@ -69,7 +77,8 @@ Result<void> PosixWritableFile::Write(Bytes bytes) {
     const ssize_t written = write(fd_.get(), bytes.data(), std::min(bytes.size(), kMaxTransfer));
     if (written < 0 && errno == EINTR) continue;
     // Stricter about sizes or addresses than we are, or after a short write: the page cache is not.
-    if (written < 0 && errno == EINVAL && direct_ && SetDirect(fd_.get(), false)) {
+    if (written < 0 && direct_ && IsUnsupported(errno)) {
+      if (!SetDirect(fd_.get(), false)) return SystemFail(errno, "write", path_);
       direct_ = false;
       continue;
     }
@@ -93,6 +102,7 @@ Result<void> PosixWritableFile::Sync() {
 
 Result<void> PosixWritableFile::Close() {
   BITSNAP_TRY(EndDirect());
+  Unlock(fd_);
   // Linux frees the descriptor whatever close returns, so EINTR is no failure.
   if (close(fd_.Release()) != 0 && errno != EINTR) return SystemFail(errno, "close", path_);
   return {};

@@ -50,4 +50,23 @@ tl::unexpected<Error> SystemFail(int code, std::string_view operation,
                                         std::generic_category().message(code), RemedyFor(code)));
 }
 
+bool IsUnsupported(int code) {
+  switch (code) {
+    case EINVAL:
+    case ENOSYS:
+    case ENOTTY:
+    case EOPNOTSUPP:
+#if ENOTSUP != EOPNOTSUPP
+    case ENOTSUP:
+#endif
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool IsLinkUnsupported(int code) {
+  return IsUnsupported(code) || code == EPERM || code == EMLINK || code == EXDEV;
+}
+
 }  // namespace bitsnap

@@ -26,5 +26,17 @@ TEST(SystemErrorTest, MessageNamesPathOperationReasonAndRemedy) {
             "cannot write /a/b: No space left on device; free some space or choose another disk");
 }
 
+TEST(SystemErrorTest, WhatFileSystemsDoNotHave) {
+  for (const int code : {EINVAL, ENOSYS, EOPNOTSUPP, ENOTSUP, ENOTTY}) {
+    EXPECT_TRUE(IsUnsupported(code) && IsLinkUnsupported(code)) << code;
+  }
+  for (const int code : {EPERM, EMLINK, EXDEV}) {
+    EXPECT_TRUE(!IsUnsupported(code) && IsLinkUnsupported(code)) << code;
+  }
+  for (const int code : {EIO, ENOSPC, EDQUOT, EACCES, EEXIST, ENOENT, EROFS, EMFILE}) {
+    EXPECT_FALSE(IsUnsupported(code) || IsLinkUnsupported(code)) << code;
+  }
+}
+
 }  // namespace
 }  // namespace bitsnap
