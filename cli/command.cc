@@ -34,6 +34,7 @@ int ExitCodeOf(ErrorKind kind) {
     case ErrorKind::kOutOfMemory:
     case ErrorKind::kIo:
     case ErrorKind::kBusy:
+    case ErrorKind::kDurabilityUnknown:
       return kIoFailure;
     case ErrorKind::kCancelled:
       return 128 + InterruptingSignal();

@@ -22,6 +22,7 @@ enum class ErrorKind {
   kIo,         // any other failed system call
   kCancelled,  // the progress callback asked to stop
   kBusy,       // earlier work is not finished, and the caller did not want to wait for it
+  kDurabilityUnknown,  // written and in place, but the disk did not confirm that it keeps it
 };
 
 // A short lower-case name for `kind`, e.g. "missing base".

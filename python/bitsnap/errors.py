@@ -41,6 +41,10 @@ class OutOfSpace(IoFailed):
     """The disk or quota is full."""
 
 
+class DurabilityUnknown(IoFailed):
+    """Written and in place, but the disk did not confirm that it keeps it through a power cut."""
+
+
 class Cancelled(BitSnapError):
     """The progress callback returned False."""
 

@@ -14,7 +14,7 @@ struct ErrorClass {
 };
 
 // Derived classes stand before their bases.
-constexpr std::array<ErrorClass, 11> kClasses = {{
+constexpr std::array<ErrorClass, 12> kClasses = {{
     {ErrorKind::kInvalidArgument, "InvalidArgument"},
     {ErrorKind::kNotFound, "NotFound"},
     {ErrorKind::kAlreadyExists, "AlreadyExists"},
@@ -23,6 +23,7 @@ constexpr std::array<ErrorClass, 11> kClasses = {{
     {ErrorKind::kNewerVersion, "NewerVersion"},
     {ErrorKind::kMissingBase, "MissingBase"},
     {ErrorKind::kOutOfSpace, "OutOfSpace"},
+    {ErrorKind::kDurabilityUnknown, "DurabilityUnknown"},
     {ErrorKind::kIo, "IoFailed"},
     {ErrorKind::kCancelled, "Cancelled"},
     {ErrorKind::kBusy, "Busy"},

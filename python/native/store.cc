@@ -22,8 +22,11 @@ namespace {
 namespace nb = nanobind;
 using nb::literals::operator""_a;
 
-void Init(Store* self, const std::filesystem::path& path, bool create) {
-  auto store = create ? Store::OpenOrCreate(path) : Store::Open(path);
+void Init(Store* self, const nb::object& path, bool create) {
+  // "~" is meant as everywhere in Python.
+  const nb::object expanded = nb::module_::import_("os.path").attr("expanduser")(path);
+  const auto directory = nb::cast<std::filesystem::path>(expanded);
+  auto store = create ? Store::OpenOrCreate(directory) : Store::Open(directory);
   new (self) Store(ValueOrThrow(std::move(store)));
 }
 

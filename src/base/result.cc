@@ -28,6 +28,8 @@ const char* ErrorKindName(ErrorKind kind) {
       return "cancelled";
     case ErrorKind::kBusy:
       return "busy";
+    case ErrorKind::kDurabilityUnknown:
+      return "durability unknown";
   }
   return "unknown error";
 }

@@ -80,17 +80,21 @@ Result<StoredFile> Store::Adopt(std::span<const std::byte> content,
   if (base) BITSNAP_TRY(CheckBase(file, base_content));
 
   const SnapshotHeader& header = file.header();
+  const RankFileId id{header.rank, header.world_size};
   SaveOptions options;
   options.step = header.step;
   options.rank = header.rank;
   options.world_size = header.world_size;
+  options.save_id = header.save_id;
   options.overwrite = true;
   BITSNAP_ASSIGN(PendingFile pending, PendingFile::Create(store, options));
-  if (base && !pending.LinkBase(*base)) BITSNAP_TRY(pending.PutBase(*base, base_content));
+  if (base && !pending.LinkBase(*base, store.StepFolder(base->step) / RankFileName(id))) {
+    BITSNAP_TRY(pending.PutBase(*base, base_content));
+  }
   BITSNAP_TRY(pending.file()->Append(content));
   BITSNAP_TRY(pending.Commit());
   StoredFile stored = Describe(file);
-  stored.path = store.StepFolder(header.step) / RankFileName({header.rank, header.world_size});
+  stored.path = store.StepFolder(header.step) / RankFileName(id);
   return stored;
 }
 

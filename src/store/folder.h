@@ -14,6 +14,7 @@ namespace bitsnap {
 
 struct FolderContents {
   std::vector<std::string> rank_files, base_links, temporaries;
+  std::map<std::string, uint64_t> ids;  // FileStatus::id of the rank files
   std::optional<std::string> foreign;  // the first name that is none of BitSnap's
 
   std::vector<std::string> All() const;  // but foreign ones
@@ -23,9 +24,15 @@ struct FolderContents {
 Result<FolderContents> ListFolder(const StoreLocation& store, uint64_t step);
 
 // Removes the step's files and its folder. Rank files go first and for good, so that whatever stops
-// it leaves a step that is not whole, or as it was. What is gone already is no error. The caller
-// syncs the store's directory. Requires: nothing foreign in it.
-Result<void> RemoveStep(const StoreLocation& store, uint64_t step, const FolderContents& contents);
+// it leaves a step that is not whole, or as it was. What is gone already is no error. False, and
+// nothing is removed, when a rank file is there that `contents` does not know: one that was saved
+// meanwhile. What a save is writing now stays, and with it the folder. The caller syncs the store's
+// directory. Requires: nothing foreign in it.
+Result<bool> RemoveStep(const StoreLocation& store, uint64_t step, const FolderContents& contents);
+
+// Whether the save or the pruning that made this temporary file of a step's folder is over.
+bool IsAbandoned(FileSystem& file_system, const std::filesystem::path& folder,
+                 const std::string& temporary);
 
 // A file that may be gone already.
 Result<void> RemoveIfThere(FileSystem& file_system, const std::filesystem::path& path);

@@ -30,7 +30,8 @@ void UpdateLatest(const StoreLocation& store, uint64_t step, uint32_t world_size
 
 Result<void> WriteLatest(const StoreLocation& store, uint64_t step) {
   return ReplaceFile(*store.file_system, store.directory / kLatestFileName,
-                     [&](WritableFile& file) { return file.Append(AsBytes(LatestContent(step))); });
+                     [&](WritableFile& file) { return file.Append(AsBytes(LatestContent(step))); })
+      .map([](const auto&) {});
 }
 
 std::string LatestContent(uint64_t step) { return StepFolderName(step) + "\n"; }

@@ -63,21 +63,32 @@ std::optional<BaseLinkId> ParseBaseLinkName(std::string_view name) {
   const auto delta = ParseRankFileName(std::string(name.substr(0, mark)) + ".bsnap");
   std::string_view rest = name.substr(mark + kMark.size());
   const auto base_step = TakeNumber<uint64_t>(rest);
-  if (!delta || !base_step || BaseLinkName(*delta, *base_step) != name) return std::nullopt;
+  std::string_view hash;
+  if (TakePrefix(rest, "-")) hash = rest.substr(0, kBaseLinkHashDigits);
+  const bool is_hex = hash.find_first_not_of("0123456789abcdef") == hash.npos;
+  if (!delta || !base_step || !is_hex || BaseLinkName(*delta, *base_step, hash) != name) {
+    return std::nullopt;
+  }
   return BaseLinkId{*delta, *base_step};
 }
 
-std::string BaseLinkName(const RankFileId& id, uint64_t base_step) {
-  return fmt::format("{}.base-{:08}.bsnap", RankStem(id), base_step);
+std::string BaseLinkName(const RankFileId& id, uint64_t base_step, std::string_view hash) {
+  if (hash.empty()) return fmt::format("{}.base-{:08}.bsnap", RankStem(id), base_step);
+  return fmt::format("{}.base-{:08}-{}.bsnap", RankStem(id), base_step,
+                     hash.substr(0, kBaseLinkHashDigits));
 }
 
 bool IsBaseLinkOf(std::string_view name, const RankFileId& id) {
   return name.starts_with(RankStem(id) + ".base-");
 }
 
-std::string TemporaryName(std::string_view name) {
+std::string TemporaryEnding() {
   static std::atomic<uint64_t> counter = 0;
-  return fmt::format(".{}.tmp-{}-{}", name, getpid(), counter++);
+  return fmt::format(".tmp-{}-{}", getpid(), counter++);
+}
+
+std::string TemporaryName(std::string_view name, std::string_view ending) {
+  return fmt::format(".{}{}", name, ending);
 }
 
 std::optional<std::string_view> TargetOfTemporary(std::string_view temporary) {
@@ -94,8 +105,11 @@ std::optional<std::string_view> TargetOfTemporary(std::string_view temporary) {
   return temporary.substr(1, mark - 1);
 }
 
-bool IsTemporaryOf(std::string_view temporary, std::string_view name) {
-  return temporary.starts_with(fmt::format(".{}.tmp-", name));
+std::optional<RankFileId> RankOfTemporary(std::string_view temporary) {
+  const auto target = TargetOfTemporary(temporary);
+  if (!target) return std::nullopt;
+  if (const auto link = ParseBaseLinkName(*target)) return link->delta;
+  return ParseRankFileName(*target);
 }
 
 }  // namespace bitsnap

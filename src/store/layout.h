@@ -23,8 +23,11 @@ struct RankFileId {
 std::string RankFileName(const RankFileId& id);
 std::optional<RankFileId> ParseRankFileName(std::string_view name);
 
-// "rank-00000-of-00008.base-00000500.bsnap": the hard link to the base of a delta.
-std::string BaseLinkName(const RankFileId& id, uint64_t base_step);
+// "rank-00000-of-00008.base-00000500.bsnap": the hard link to the base of a delta. With the start of
+// the base's hash, "….base-00000500-0123456789abcdef.bsnap", where a link of the first name leads
+// to another file, on which the rank file to be replaced may lean.
+std::string BaseLinkName(const RankFileId& id, uint64_t base_step, std::string_view hash = {});
+inline constexpr size_t kBaseLinkHashDigits = 16;
 
 struct BaseLinkId {
   RankFileId delta;
@@ -34,11 +37,15 @@ std::optional<BaseLinkId> ParseBaseLinkName(std::string_view name);
 // Whether `name` is a base link of rank file `id`, whatever the base's step.
 bool IsBaseLinkOf(std::string_view name, const RankFileId& id);
 
-// ".<name>.tmp-<process>-<number>": what will be renamed to `name`. Different in every call.
-std::string TemporaryName(std::string_view name);
-bool IsTemporaryOf(std::string_view temporary, std::string_view name);
+// ".tmp-<process>-<number>", different in every call.
+std::string TemporaryEnding();
+// ".<name>.tmp-<process>-<number>": what will be renamed to `name`. What one save makes has one
+// ending.
+std::string TemporaryName(std::string_view name, std::string_view ending = TemporaryEnding());
 // The <name> of a temporary's name; a view into it.
 std::optional<std::string_view> TargetOfTemporary(std::string_view temporary);
+// The rank file to which a temporary, its own or its base link's, belongs.
+std::optional<RankFileId> RankOfTemporary(std::string_view temporary);
 
 // Says that this directory holds the files of some ranks only, and other machines' those of the
 // others: a step is then whole here without them.

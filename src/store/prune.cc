@@ -10,14 +10,27 @@ namespace bitsnap {
 namespace {
 
 Result<void> ThinFile(const StoreLocation& store, uint64_t step, const RankFileId& id) {
+  FileSystem& file_system = *store.file_system;
+  const auto path = store.StepFolder(step) / RankFileName(id);
+  // Before it is opened, and not used again while it is open: what is replaced is what was read.
+  BITSNAP_ASSIGN(const FileStatus read, file_system.Status(path));
   BITSNAP_ASSIGN(const SnapshotReader file, OpenRankFile(store, step, id));
   const auto kept = WithoutOptimizer(file.index());
   if (!kept) return {};  // another process was quicker
-  BITSNAP_TRY(ReplaceFile(*store.file_system, file.path(),
-                          [&](WritableFile& out) { return WriteThinned(file, *kept, out); }));
+  const auto write = [&](WritableFile& out) { return WriteThinned(file, *kept, out); };
+  const auto check = [&]() -> Result<void> {
+    BITSNAP_ASSIGN(const FileStatus now, file_system.Status(path));
+    if (now.id == read.id) return {};
+    return Fail(ErrorKind::kNotFound, path.string() + ": was replaced meanwhile");
+  };
+  BITSNAP_ASSIGN(const auto lock, ReplaceFile(file_system, path, write, check));
   if (!file.index().base || NeedsBase(file.index(), *kept)) return {};
-  const std::string link = BaseLinkName(id, file.index().base->step);
-  return RemoveIfThere(*store.file_system, store.StepFolder(step) / link);
+  for (const auto& place : PlacesOfBase(store, path.parent_path(), id, *file.index().base)) {
+    if (place.parent_path() == path.parent_path()) {
+      BITSNAP_TRY(RemoveIfThere(file_system, place));
+    }
+  }
+  return {};
 }
 
 Result<void> ThinStep(const StoreLocation& store, const ThinningPlan& plan) {
@@ -29,6 +42,15 @@ Result<void> ThinStep(const StoreLocation& store, const ThinningPlan& plan) {
 bool IsTheStepsFault(ErrorKind kind) {
   return kind == ErrorKind::kCorrupt || kind == ErrorKind::kTruncated ||
          kind == ErrorKind::kNotFound;
+}
+
+// Another process saved the step again, and so it stays.
+void ReportSavedAgain(uint64_t step, PruneReport& report) {
+  std::erase_if(report.removed, [&](const PrunedStep& removed) {
+    if (removed.step == step) report.bytes -= removed.bytes;
+    return removed.step == step;
+  });
+  report.left_alone.push_back({step, "was saved again meanwhile"});
 }
 
 void ReportDamage(uint64_t step, std::string why, PruneReport& report) {
@@ -46,7 +68,8 @@ Result<PruneReport> Store::Prune(const RetentionPolicy& policy, bool dry_run) {
   BITSNAP_ASSIGN(PrunePlan plan, PlanPrune(store, policy));
   if (dry_run) return std::move(plan.report);
   for (const RemovalPlan& removal : plan.removals) {
-    BITSNAP_TRY(RemoveStep(store, removal.step, removal.contents));
+    BITSNAP_ASSIGN(const bool removed, RemoveStep(store, removal.step, removal.contents));
+    if (!removed) ReportSavedAgain(removal.step, plan.report);
   }
   if (!plan.removals.empty()) BITSNAP_TRY(file_system_->SyncDirectory(directory_));
   for (const ThinningPlan& thinning : plan.thinnings) {

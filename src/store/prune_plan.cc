@@ -155,7 +155,7 @@ class Planner {
       thinning.files.push_back(id);
       bytes += DroppedBytes(file.index(), *kept);
       if (summary->base_is_beside && !NeedsBase(file.index(), *kept)) {
-        links.push_back(store_.StepFolder(step) / BaseLinkName(id, *summary->base_step));
+        links.push_back(store_.StepFolder(step) / summary->base_link);
       }
       BITSNAP_ASSIGN(const uint64_t names, tally_.LinksLeft(file.path()));
       has_other_links |= names > 1;

@@ -322,7 +322,8 @@ TEST_F(PruneTest, ALinkToAReplacedBaseIsNoticed) {
   {
     auto pending = PendingFile::Create(location, options);
     ASSERT_TRUE(pending);
-    EXPECT_EQ(pending->LinkBase({1, {}}).error().kind, ErrorKind::kMissingBase);
+    const auto base = location.StepFolder(1) / RankFileName({});
+    EXPECT_EQ(pending->LinkBase({1, {}}, base).error().kind, ErrorKind::kMissingBase);
   }
   EXPECT_EQ(*fs_.Type("/s/step-00000002"), FileType::kNone);
 }

@@ -124,7 +124,12 @@ class Repairer {
     }
     report_.repaired.push_back(
         {StepFolderName(step), tally_.bytes() - before, survey.problem->message});
-    return options_.dry_run ? Result<void>() : RemoveStep(store_, step, contents);
+    if (options_.dry_run) return {};
+    BITSNAP_ASSIGN(const bool removed, RemoveStep(store_, step, contents));
+    if (removed) return {};
+    report_.repaired.pop_back();
+    Leave(StepFolderName(step), "was saved again meanwhile");
+    return {};
   }
 
   // Names in a whole step's folder that no restore looks at, and why.
@@ -142,9 +147,11 @@ class Repairer {
     for (const std::string& name : contents.base_links) {
       const BaseLinkId link = *ParseBaseLinkName(name);
       const auto file = survey.files.find(link.delta);
-      const bool needed = file != survey.files.end() && file->second &&
-                          file->second->base_step == link.base_step &&
-                          link.delta.world_size == survey.world_size;
+      const bool needed =
+          file != survey.files.end() && file->second &&
+          file->second->base_step == link.base_step &&
+          (!file->second->base_is_beside || file->second->base_link == name) &&
+          link.delta.world_size == survey.world_size;
       if (!needed) leftovers[name] = "no rank file leans on it";
     }
     return leftovers;

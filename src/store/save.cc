@@ -45,20 +45,41 @@ SnapshotIndex MakeIndex(const SaveOptions& options, const SavePlan& plan,
   return index;
 }
 
+// Changes the plan to one without the base, if that may be at fault; otherwise fails with `error`.
+Result<void> LeaveBase(const SaveOptions& options, const SaveInput& input, Error error,
+                       SavePlan& plan) {
+  if (!plan.base || !MayBeTheBasesFault(error.kind)) return tl::make_unexpected(std::move(error));
+  BITSNAP_ASSIGN(plan, PlanStandalone(options, input,
+                                      fmt::format("step {} cannot be leaned on: {}",
+                                                  plan.base_step, error.message)));
+  return {};
+}
+
 // Writes the rank file and commits it; `report` gets its sizes. False, and nothing is left, when a
-// pair came out too far off and the plan was changed for that.
+// pair came out too far off, or the base could not be read, and the plan was changed for that. From
+// the first sync on nothing is tried again.
 Result<bool> TryPlan(const StoreLocation& store, const SaveOptions& options, const SaveInput& input,
                      SavePlan& plan, SaveReport& report) {
   BITSNAP_ASSIGN(PendingFile pending, PendingFile::Create(store, options));
-  if (plan.base) BITSNAP_TRY(pending.LinkBase({plan.base_step, plan.base->index_hash()}));
+  if (plan.base) {
+    Result<void> linked =
+        pending.LinkBase({plan.base_step, plan.base->index_hash()}, plan.base->path());
+    if (!linked) {
+      BITSNAP_TRY(LeaveBase(options, input, std::move(linked).error(), plan));
+      return false;
+    }
+  }
   const SnapshotHeader header{options.step, options.rank, options.world_size, options.save_id};
   BITSNAP_ASSIGN(SnapshotWriter writer, SnapshotWriter::Start(pending.file(), header));
-  BITSNAP_ASSIGN(auto records,
-                 EncodeTensors(plan.tasks, plan.reader(), ThreadCount(options.threads),
-                               options.progress, writer));
-  if (PartTooFarOff(records, plan.tasks)) return false;
-  report.roles = input.RoleBytesOf(records);
-  BITSNAP_TRY(writer.Finish(MakeIndex(options, plan, std::move(records))));
+  auto records = EncodeTensors(plan.tasks, plan.reader(), ThreadCount(options.threads),
+                               options.progress, writer);
+  if (!records) {
+    BITSNAP_TRY(LeaveBase(options, input, std::move(records).error(), plan));
+    return false;
+  }
+  if (PartTooFarOff(*records, plan.tasks)) return false;
+  report.roles = input.RoleBytesOf(*records);
+  BITSNAP_TRY(writer.Finish(MakeIndex(options, plan, *std::move(records))));
   report.stored_bytes = writer.offset();
   BITSNAP_TRY(pending.Commit());
   return true;
@@ -99,14 +120,7 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
   SaveReport report;
   report.step = options.step;
   report.raw_bytes = input.raw_bytes();
-  Result<void> written = WriteAndCommit(store, options, input, plan, report);
-  if (!written && plan.base && MayBeTheBasesFault(written.error().kind)) {
-    BITSNAP_ASSIGN(plan, PlanStandalone(options, input,
-                                        fmt::format("step {} cannot be leaned on: {}",
-                                                    plan.base_step, written.error().message)));
-    written = WriteAndCommit(store, options, input, plan, report);
-  }
-  if (!written) return tl::make_unexpected(std::move(written).error());
+  BITSNAP_TRY(WriteAndCommit(store, options, input, plan, report));
 
   if (plan.base) report.base_step = plan.base_step;
   report.base_reason = plan.why;

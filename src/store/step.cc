@@ -28,17 +28,17 @@ Result<void> CheckHeader(const SnapshotReader& file, uint64_t step, const RankFi
 Result<SnapshotReader> OpenBase(const StoreLocation& store, const SnapshotReader& delta,
                                 const RankFileId& id) {
   const BaseReference& reference = *delta.index().base;
-  const fs::path beside = delta.path().parent_path() / BaseLinkName(id, reference.step);
-  Result<SnapshotReader> base = OpenBaseAt(store, beside, reference);
-  if (base) return base;
-  const fs::path own = store.StepFolder(reference.step) / RankFileName(id);
-  Result<SnapshotReader> other = OpenBaseAt(store, own, reference);
-  if (other) return other;
-  const Error& lasting = IsForGood(base.error().kind) ? other.error() : base.error();
-  return Fail(IsForGood(lasting.kind) ? ErrorKind::kMissingBase : lasting.kind,
-              fmt::format("{}: cannot be read without its base, step {}: {}; put the base back or "
-                          "restore an older step",
-                          delta.path().string(), reference.step, base.error().message));
+  ErrorKind kind = ErrorKind::kMissingBase;
+  std::string why;  // of the first place, where it should be
+  for (const fs::path& place : PlacesOfBase(store, delta.path().parent_path(), id, reference)) {
+    Result<SnapshotReader> base = OpenBaseAt(store, place, reference);
+    if (base) return base;
+    if (why.empty()) why = base.error().message;
+    if (!IsForGood(base.error().kind) && IsForGood(kind)) kind = base.error().kind;
+  }
+  return Fail(kind, fmt::format("{}: cannot be read without its base, step {}: {}; put the base "
+                                "back or restore an older step",
+                                delta.path().string(), reference.step, why));
 }
 
 Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step, const RankFileId& id) {
@@ -50,6 +50,7 @@ Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step, con
   if (opened.base) {
     summary.base_step = opened.file.index().base->step;
     summary.base_is_beside = opened.base->path().parent_path() == opened.file.path().parent_path();
+    if (summary.base_is_beside) summary.base_link = opened.base->path().filename().string();
   }
   return summary;
 }
@@ -157,6 +158,13 @@ Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
   BITSNAP_ASSIGN(SnapshotReader reader, SnapshotReader::Open(std::move(file)));
   BITSNAP_TRY(CheckHeader(reader, step, id));
   return reader;
+}
+
+std::vector<fs::path> PlacesOfBase(const StoreLocation& store, const fs::path& folder,
+                                   const RankFileId& id, const BaseReference& reference) {
+  return {folder / BaseLinkName(id, reference.step),
+          folder / BaseLinkName(id, reference.step, ToHex(reference.index_hash)),
+          store.StepFolder(reference.step) / RankFileName(id)};
 }
 
 Result<SnapshotReader> OpenBaseAt(const StoreLocation& store, const fs::path& path,

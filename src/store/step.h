@@ -56,6 +56,13 @@ Result<SnapshotReader> OpenRankFile(const StoreLocation& store, uint64_t step,
 // step. kMissingBase when neither is there or has the hash that the delta names.
 Result<RankFile> OpenWithBase(const StoreLocation& store, uint64_t step, const RankFileId& id);
 
+// Where the base that a rank file in `folder` leans on may be: beside it under two names, then in
+// its own step's folder.
+std::vector<std::filesystem::path> PlacesOfBase(const StoreLocation& store,
+                                                const std::filesystem::path& folder,
+                                                const RankFileId& id,
+                                                const BaseReference& reference);
+
 // Opens the file that may be the base that `reference` names; kMissingBase when its hash says no.
 Result<SnapshotReader> OpenBaseAt(const StoreLocation& store, const std::filesystem::path& path,
                                   const BaseReference& reference);
@@ -66,6 +73,7 @@ struct RankFileSummary {
   uint64_t raw_bytes = 0;  // of its tensors
   std::optional<uint64_t> base_step;
   bool base_is_beside = false;  // the base's hard link is there, so that its own step may go
+  std::string base_link;        // and has this name
 };
 
 struct StepSurvey {

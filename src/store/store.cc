@@ -25,13 +25,18 @@ Result<void> CreateDirectories(FileSystem& file_system, const fs::path& path) {
   return {};
 }
 
-// People put stores behind symlinks, so the way to the store may have some: it is resolved once,
-// here. Nothing in a store may be one.
-fs::path FollowLinks(const fs::path& directory) {
+// Where the store is, whatever the working directory becomes. People put stores behind symlinks, so
+// the way to the store may have some: it is resolved once, here. Nothing in a store may be one.
+Result<fs::path> Resolve(const fs::path& directory) {
   std::error_code failed;
-  if (!fs::is_symlink(directory, failed)) return directory;
-  const fs::path followed = fs::canonical(directory, failed);
-  return failed ? directory : followed;
+  const fs::path absolute = fs::absolute(directory, failed);
+  if (failed) {
+    return Fail(ErrorKind::kIo, fmt::format("{}: the working directory cannot be found: {}; give "
+                                            "an absolute path",
+                                            directory.string(), failed.message()));
+  }
+  const fs::path followed = fs::weakly_canonical(absolute, failed);
+  return failed ? absolute : followed;
 }
 
 // Whether a step that fails with this error may be passed over for an older one.
@@ -101,7 +106,10 @@ Store::Store(fs::path directory, FileSystem* file_system)
     : directory_(std::move(directory)), file_system_(file_system) {}
 
 Result<Store> Store::Open(const fs::path& directory, FileSystem* file_system) {
-  if (file_system == nullptr) return Open(FollowLinks(directory), &PosixFileSystem());
+  if (file_system == nullptr) {
+    BITSNAP_ASSIGN(const fs::path resolved, Resolve(directory));
+    return Open(resolved, &PosixFileSystem());
+  }
   BITSNAP_ASSIGN(const FileType type, file_system->Type(directory));
   switch (type) {
     case FileType::kDirectory:
@@ -115,7 +123,10 @@ Result<Store> Store::Open(const fs::path& directory, FileSystem* file_system) {
 }
 
 Result<Store> Store::OpenOrCreate(const fs::path& directory, FileSystem* file_system) {
-  if (file_system == nullptr) return OpenOrCreate(FollowLinks(directory), &PosixFileSystem());
+  if (file_system == nullptr) {
+    BITSNAP_ASSIGN(const fs::path resolved, Resolve(directory));
+    return OpenOrCreate(resolved, &PosixFileSystem());
+  }
   BITSNAP_TRY(CreateDirectories(*file_system, directory));
   return Open(directory, file_system);
 }

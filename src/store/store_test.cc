@@ -529,7 +529,16 @@ TEST(Layout, NamesRoundTripAndNothingElseParses) {
     EXPECT_FALSE(ParseRankFileName(name)) << name;
   }
   EXPECT_TRUE(IsBaseLinkOf(BaseLinkName(id, 3), id));
-  EXPECT_TRUE(IsTemporaryOf(TemporaryName(RankFileName(id)), RankFileName(id)));
+  EXPECT_EQ(RankOfTemporary(TemporaryName(RankFileName(id))), id);
+  EXPECT_EQ(RankOfTemporary(TemporaryName(BaseLinkName(id, 5))), id);
+  EXPECT_FALSE(RankOfTemporary(TemporaryName("LATEST")));
+  const std::string hash = "0123456789abcdef0123456789abcdef";
+  EXPECT_EQ(BaseLinkName(id, 5, hash).find(".base-00000005-0123456789abcdef.bsnap"),
+            RankFileName(id).size() - 6);
+  EXPECT_EQ(ParseBaseLinkName(BaseLinkName(id, 5, hash))->base_step, 5u);
+  for (const char* ending : {"-.bsnap", "-0123.bsnap", "-0123456789abcdeX.bsnap"}) {
+    EXPECT_FALSE(ParseBaseLinkName("rank-00000-of-00001.base-00000005" + std::string(ending)));
+  }
 }
 
 }  // namespace

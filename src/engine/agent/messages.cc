@@ -127,7 +127,7 @@ Result<Error> ToError(const Json& json) {
   Fields fields(json);
   const uint64_t kind = fields.U64("kind");
   Error error{static_cast<ErrorKind>(kind), fields.Text("message")};
-  if (kind > static_cast<uint64_t>(ErrorKind::kBusy)) fields.Reject("kind");
+  if (kind > static_cast<uint64_t>(ErrorKind::kDurabilityUnknown)) fields.Reject("kind");
   BITSNAP_TRY(fields.Check());
   return error;
 }
