@@ -53,7 +53,8 @@ AMBIENT = {
 def layouts(fill):
     base = torch.arange(6.0).reshape(2, 3) * fill
     conjugated = torch.complex(base, -base).conj()
-    return {"plain": base, "transposed": base.clone().t(), "conj": conjugated}
+    leaf = torch.nn.Parameter(base.clone().t())
+    return {"plain": base, "transposed": base.clone().t(), "conj": conjugated, "leaf": leaf}
 
 
 @pytest.mark.parametrize("kind", AMBIENT)

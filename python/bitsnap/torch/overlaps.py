@@ -43,7 +43,8 @@ def fill(target: torch.Tensor, value: torch.Tensor) -> None:
     for dimension, stride in enumerate(target.stride()):
         if stride == 0 and target.shape[dimension] > 1:
             target, value = target.narrow(dimension, 0, 1), value.narrow(dimension, 0, 1)
-    with torch.inference_mode(target.is_inference()):
+    # Leaving inference mode turns gradients on.
+    with torch.inference_mode(target.is_inference()), torch.no_grad():
         target.copy_(value)
 
 
