@@ -166,7 +166,7 @@ void Try(Bytes input) {
   const std::vector<Step> steps = ReadSteps(input);
   const size_t before = OpenFiles();
   {
-    std::jthread agent([&] { HostileAgent(place.listener().Accept(), steps).Run(); });
+    std::jthread agent([&] { HostileAgent(*place.listener().Accept(), steps).Run(); });
     const Hello hello{.store = place.listener().address().store.native()};
     const auto connection = Connection::Open(hello, "/bin/false", [](std::vector<SaveJob>) {});
     Require(connection.has_value());
