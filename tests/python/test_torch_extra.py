@@ -150,6 +150,7 @@ def containing_itself():
 
 UNSUPPORTED = {
     "object": (Opaque(), "Opaque"),
+    "class": (torch.nn.Linear, "builtins.type"),
     "function": (len, "builtin_function_or_method"),
     "named tuple": (Point(1, 2), "Point"),
     "object array": (np.array([Opaque()]), "numpy array of object"),

@@ -146,7 +146,8 @@ def test_a_group_that_was_added_later(tmp_path):
         assert len(fresh.state) == 2
     # Parameters of two groups have no one group's options.
     fresh = torch.optim.AdamW([*model[0].parameters(), *model[3].parameters()], lr=0.125)
-    ckpt.restore(model, fresh, strict=False)
+    with pytest.warns(RuntimeWarning, match="no values for optimizer.param_groups.0; left"):
+        ckpt.restore(model, fresh, strict=False)
     assert fresh.param_groups[0]["lr"] == 0.125 and len(fresh.state) == 4
 
 
@@ -248,3 +249,15 @@ def test_what_is_no_optimizer_is_named(tmp_path, kind):
             call()
         assert "no torch.optim.Optimizer" in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_not_strict_leaves_out_is_told(tmp_path):
+    model = make_model(1)
+    ckpt = Checkpointer(tmp_path)
+    ckpt.save(1, model, {"a": adamw(model[0])})
+    optimizers = {"a": torch.optim.AdamW(model.parameters()), "b": adamw(model)}
+    with pytest.warns(RuntimeWarning) as caught:
+        ckpt.restore(model, optimizers, strict=False)
+    (message,) = {str(each.message) for each in caught}
+    assert "optimizer.b" in message and "optimizer.a.state.3.weight" in message
+    assert "model." not in message and "a.state.0.weight" not in message

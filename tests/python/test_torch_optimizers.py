@@ -238,3 +238,27 @@ def test_the_bound_of_a_lossy_profile_is_about_the_optimizers_own_eps(tmp_path):
     assert 0.002 < update_error(optimizer, before, 1e-3)[1] <= 0.012
     # The many elements decide: of another eps, which is not theirs, the bound does not hold.
     assert update_error(optimizer, before, 1e-8)[0] > 0.012
+
+
+class Relative(torch.optim.Optimizer):
+    """Has Adam's options, means other things by them, and keeps its state in a plain dict."""
+
+    def __init__(self, parameters, eps):
+        super().__init__(parameters, {"lr": 0.1, "betas": (0.9, 0.99), "eps": eps})
+        self.state = {}
+
+    def step(self, closure=None):
+        for parameter in self.param_groups[0]["params"]:
+            self.state.setdefault(parameter, {})["exp_avg"] = torch.ones_like(parameter)
+
+
+@pytest.mark.parametrize("eps", [(1e-30, 1e-16), None, "small", 10**400, torch.tensor(1e-8)], ids=str)
+def test_adams_relatives_may_call_other_things_eps(tmp_path, eps):
+    model, other = make_model(1), make_model(2)
+    optimizer, fresh = (Relative(each.parameters(), eps) for each in (model, other))
+    train(model, optimizer, 1)
+    ckpt = Checkpointer(tmp_path)
+    ckpt.prepare(model, optimizer)
+    ckpt.save(1, model, optimizer)
+    ckpt.restore(other, fresh)
+    assert optimizer_bits(fresh) == optimizer_bits(optimizer)

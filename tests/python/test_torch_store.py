@@ -1,5 +1,7 @@
 """What a Checkpointer does with its store: fall back, refuse, replace."""
 
+import json
+
 import pytest
 import torch
 from torch_training import make_model, model_bits
@@ -164,3 +166,50 @@ def test_metadata_that_are_not_ours_are_passed_over(two_steps, metadata):
         assert ckpt.restore() == 20
     with pytest.raises(bitsnap.Corrupt, match="step 30"):
         ckpt.restore(step=30)
+
+
+OPTIMIZER = {"shapes": {"p": [1]}, "has_model": True, "masters": [], "groups": [], "state": {}}
+GROUP = {"params": ["p"], "options": {}}
+NO_TENSOR = {"$": "tensor", "v": ["model.none", "float32"]}
+OTHER_DTYPE = {"$": "tensor", "v": ["model.w", "float64"]}
+
+
+def optimizer_with(**changed):
+    return {"optimizers": {"": {**OPTIMIZER, **changed}}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        optimizer_with(shapes=None),
+        optimizer_with(has_model=None),
+        optimizer_with(masters=3),
+        optimizer_with(masters=[3]),
+        optimizer_with(kind=3),
+        optimizer_with(groups=3),
+        optimizer_with(groups=[{}]),
+        optimizer_with(groups=[{**GROUP, "params": [["p"]]}]),
+        optimizer_with(groups=[{**GROUP, "options": []}]),
+        optimizer_with(groups=[{**GROUP, "options": {"lr": {"$": "tensor"}}}]),
+        optimizer_with(groups=[{**GROUP, "options": {"$": "tuple", "v": [1]}}]),
+        optimizer_with(state={"p": 3}),
+        optimizer_with(state={"p": {"m": OTHER_DTYPE}}),
+        {"model": {"w": NO_TENSOR}},
+        {"model": {"w": {"$": "q"}}},
+        {"module_metadata": {"": 3}},
+        {"module_metadata": {"": {"$": "q"}}},
+        {"extra": NO_TENSOR},
+        {"extra": OTHER_DTYPE},
+    ],
+    ids=str,
+)
+def test_metadata_with_a_part_that_is_not_ours_are_passed_over(tmp_path, changed):
+    ckpt = Checkpointer(tmp_path)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([parameter])
+    ckpt.save(1, model={"w": parameter}, optimizer=optimizer).wait()
+    content = {**json.loads(ckpt.store.open_step(1).metadata), **changed}
+    tensor = bitsnap.Tensor("model.w", "F32", (1,), bytes(4))
+    ckpt.store.save([tensor], 2, metadata=json.dumps(content).encode())
+    with pytest.warns(RuntimeWarning, match="passed over step 2"):
+        assert ckpt.restore({"w": parameter}, optimizer) == 1

@@ -369,13 +369,14 @@ class Checkpointer:
         extra: Any,
         strict: bool,
     ) -> None:
-        content = content_of(snapshot)
         incoming = Incoming(snapshot)
+        content = content_of(snapshot)
         if model.wanted:
             model.plan(incoming, content["model"], content.get("module_metadata"), strict)
-        if optimizers and strict:
+        if optimizers:
             names = (content["optimizers"], [state.name for state in optimizers])
-            compare_names(incoming, *([f"optimizer.{name}" for name in side] for side in names))
+            sides = ([f"optimizer.{n}".removesuffix(".") for n in side] for side in names)
+            compare_names(incoming, *sides, strict)
         optimizers = [state for state in optimizers if state.name in content["optimizers"]]
         for state in optimizers:
             state.plan(incoming, content["optimizers"][state.name], strict)

@@ -7,13 +7,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 import bitsnap
+from bitsnap.torch.tensors import form, new_tensor, shape_from
 from bitsnap.torch.transfer import Incoming
-from bitsnap.torch.values import has_state, object_of, to_json
+from bitsnap.torch.values import decode, has_state, object_of, tensor_references, to_json
 
 _FORMAT = "bitsnap.torch"
 _VERSION = 1
-_OPTIMIZER_KEYS = {"state", "groups", "masters"}
+_OPTIMIZER_PARTS = {
+    "shapes": dict,
+    "has_model": bool,
+    "masters": list,
+    "groups": list,
+    "state": dict,
+}
 
 
 class UnusableContent(bitsnap.Corrupt, ValueError):
@@ -47,6 +56,8 @@ def content_of(snapshot: bitsnap.Snapshot) -> dict[str, Any]:
             f"step {snapshot.step}: its metadata lacks what bitsnap.torch stores there; restore "
             "another step"
         )
+    with decoding(snapshot):
+        _require_values(content, {tensor.name: tensor for tensor in snapshot.tensors})
     return content
 
 
@@ -58,9 +69,42 @@ def _is_complete(content: dict[str, Any]) -> bool:
         and isinstance(content.get("module_metadata", {}), dict)
         and "extra" in content
         and isinstance(optimizers, dict)
-        and all(isinstance(state, dict) and _OPTIMIZER_KEYS <= state.keys()
-                for state in optimizers.values())
-    )  # fmt: skip
+        and all(map(_is_complete_optimizer, optimizers.values()))
+    )
+
+
+def _is_complete_optimizer(stored: Any) -> bool:
+    if not isinstance(stored, dict) or not isinstance(stored.get("kind", ""), str):
+        return False
+    if not all(isinstance(stored.get(part), kind) for part, kind in _OPTIMIZER_PARTS.items()):
+        return False
+    if not all(isinstance(group, dict) and "options" in group for group in stored["groups"]):
+        return False
+    names = [stored["masters"], *(group.get("params") for group in stored["groups"])]
+    return all(isinstance(each, list) and all(type(name) is str for name in each) for each in names)
+
+
+def _require_values(content: dict[str, Any], stored: Mapping[str, bitsnap.StoredTensor]) -> None:
+    """Raises where values, of whatever kind, cannot be decoded or are not what they must be."""
+    values = [*content["model"].values(), content["extra"]]
+    dicts = list(content.get("module_metadata", {}).values())
+    for optimizer in content["optimizers"].values():
+        dicts += optimizer["state"].values()
+        dicts += [group["options"] for group in optimizer["groups"]]
+    names = set()
+    for name, dtype in tensor_references([values, dicts]):
+        names.add(name)
+        # Pruning drops optimizers' tensors.
+        if name not in stored and name.startswith("optimizer."):
+            continue
+        has = stored[name].dtype, tuple(stored[name].shape)
+        if form(shape_from(has[1], dtype), dtype) != has:
+            raise ValueError(f"{name} is {has[0]} and said to be {dtype}")
+    placeholders = dict.fromkeys(names, new_tensor((0,), torch.uint8))
+    decode(values, placeholders)
+    for each in dicts:
+        if not isinstance(decode(each, placeholders), dict):
+            raise TypeError(f"{each!r} is no dict")
 
 
 @contextmanager

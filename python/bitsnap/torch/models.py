@@ -132,9 +132,8 @@ class ModelState:
         hint = wrapper_hint(has, wanted) if strict or is_strange else None
         if hint or is_strange:
             incoming.add_problem(f"model: {hint or 'nothing of what was passed is stored'}")
-        if strict:
-            sides = ([_PREFIX + name for name in side - left] for side in (has, wanted))
-            compare_names(incoming, *sides)
+        sides = ([_PREFIX + name for name in side - left] for side in (has, wanted))
+        compare_names(incoming, *sides, strict)
 
     def _refuse_unloaded(self, incoming: Incoming, names: Set[str], strict: bool) -> set[str]:
         """Those of `names`, which modules hold, that nothing in them loads."""

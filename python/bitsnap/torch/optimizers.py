@@ -66,7 +66,8 @@ class OptimizerState:
         """How many elements are updated with which eps, of groups like Adam's."""
         elements: Counter[float] = Counter()
         for group in self._groups_like_adams():
-            elements[float(group["eps"])] += sum(p.numel() for p in group["params"])
+            if _is_small(group["eps"]):
+                elements[float(group["eps"])] += sum(p.numel() for p in group["params"])
         return elements
 
     def measure(self, measured: Measured) -> None:
@@ -201,6 +202,8 @@ class OptimizerState:
                 incoming.into(self._tensor_name(name, "master"), self._parameters[name])
         # Which stored group's options each group takes; absent: it keeps its own.
         self._sources = self._find_sources(stored, by_name and not strict)
+        groups = [f"{self._prefix}param_groups.{i}" for i in range(len(self._groups))]
+        incoming.leave_out(g for g, source in zip(groups, self._sources) if source is None)
         for group, source, names in zip(
             self._optimizer.param_groups, self._sources, self._groups, strict=True
         ):
@@ -281,10 +284,11 @@ class OptimizerState:
                 "make the groups as they were, with add_param_group(), before restoring",
                 only_strict=True,
             )
-        elif strict:
-            fits = compare_names(incoming, self._in_groups(saved), self._in_groups(self._groups))
+        else:
+            parameters = [self._in_groups(groups, strict) for groups in (saved, self._groups)]
             masters = map(self._master_names, (stored["masters"], self._masters))
-            fits &= compare_names(incoming, *masters)
+            fits = compare_names(incoming, *parameters, strict)
+            fits &= compare_names(incoming, *masters, strict)
         for name, parameter in self._parameters.items():
             shape = stored["shapes"].get(name, list(parameter.shape))
             if shape != list(parameter.shape):
@@ -295,9 +299,14 @@ class OptimizerState:
                 )
         return fits
 
-    def _in_groups(self, groups: list[list[str]]) -> list[str]:
+    def _in_groups(self, groups: list[list[str]], are_told: bool) -> list[str]:
+        """All parameters, with the numbers of their groups where those `are_told`."""
         prefix = f"{self._prefix}param_groups"
-        return [f"{prefix}.{i}.{name}" for i, group in enumerate(groups) for name in group]
+        return [
+            f"{prefix}.{i}.{name}" if are_told else f"{self._prefix}state.{name}"
+            for i, group in enumerate(groups)
+            for name in group
+        ]
 
     def _master_names(self, parameters: Iterable[str]) -> list[str]:
         return [self._tensor_name(name, "master") for name in parameters]
@@ -350,9 +359,16 @@ class OptimizerState:
         if stored is None:
             self._optimizer.state.pop(parameter, None)
             return
-        state = self._optimizer.state[parameter]
+        state = self._optimizer.state.setdefault(parameter, {})
         state.clear()
         state.update(_decode_pairs(incoming, stored))
+
+
+def _is_small(eps: Any) -> bool:
+    """Whether it is a number to add to Adam's denominator; relatives keep other things there."""
+    if isinstance(eps, torch.Tensor) and eps.numel() == 1:
+        eps = eps.item()
+    return isinstance(eps, (int, float)) and 0 <= eps <= 1
 
 
 def _may_add_to_its_state(optimizer: Optimizer) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +23,9 @@ from bitsnap.torch.tensors import (
     shape_from,
 )
 
+# How many names a warning lists.
+_SHOWN = 20
+
 
 class Incoming:
     """Plans which stored tensor goes where, then reads all of them at once."""
@@ -36,11 +40,16 @@ class Incoming:
         self._snapshot = snapshot
         self._problems: list[str] = []
         self._is_advised = True  # strict=False, which leaves out all problems so far
+        self._left_out: list[str] = []
 
     def add_problem(self, problem: str, only_strict: bool = False) -> None:
         """Tells what keeps this step from being restored: with `only_strict`, just if strict."""
         self._problems.append(problem)
         self._is_advised &= only_strict
+
+    def leave_out(self, wanted: Iterable[str]) -> None:
+        """Warns, once all is checked, of what was passed and stays as it is."""
+        self._left_out += sorted(wanted)
 
     def into(self, name: str, tensor: torch.Tensor) -> None:
         """Plans to read `name` into `tensor`; a mismatch becomes a problem."""
@@ -111,12 +120,23 @@ class Incoming:
                 f"{advice if self._is_advised else ''}."
             )
 
+    def _warn_of_left_out(self) -> None:
+        if self._left_out:
+            shown, more = self._left_out[:_SHOWN], len(self._left_out) - _SHOWN
+            names = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+            warnings.warn(
+                f"bitsnap: step {self.step} has no values for {names}; left as they were",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
     @torch.no_grad()
     def read(self, threads: int) -> None:
         """Fills all targets."""
         self.raise_problems()
         values = self._read_what_shares_memory(threads)
         self.raise_problems()
+        self._warn_of_left_out()
         written: list[torch.Tensor] = []
         requests = []
         for name, target in self.targets.items():
@@ -132,7 +152,9 @@ class Incoming:
         for name, value in values.items():
             fill(self.targets[name], value)
         # Autograd cannot see what was written to a tensor's memory.
-        torch.autograd.graph.increment_version([t for t in written if not t.is_inference()])
+        for tensor in written:
+            if not tensor.is_inference():
+                torch.autograd.graph.increment_version(tensor)  # torch 2.3 takes no list
 
     def _read_what_shares_memory(self, threads: int) -> dict[str, torch.Tensor]:
         """The content of targets whose memory is not theirs alone. What it cannot hold of them
@@ -157,9 +179,17 @@ class Incoming:
         return values.decode(encoded, self.targets)
 
 
-def compare_names(incoming: Incoming, stored: Iterable[str], wanted: Iterable[str]) -> bool:
-    """Whether both sides have the same; names that only one has are problems."""
+def compare_names(
+    incoming: Incoming, stored: Iterable[str], wanted: Iterable[str], strict: bool
+) -> bool:
+    """Whether what both sides have may be restored.
+
+    Names that only one has are problems if strict; otherwise wanted ones are left out.
+    """
     stored, wanted = set(stored), set(wanted)
+    if not strict:
+        incoming.leave_out(wanted - stored)
+        return True
     for name in sorted(wanted - stored):
         incoming.add_problem(f"{name}: wanted, but not stored", only_strict=True)
     for name in sorted(stored - wanted):

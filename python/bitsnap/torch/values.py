@@ -43,7 +43,8 @@ def object_of(members: Mapping[str, str]) -> str:
 
 def has_state(value: Any) -> bool:
     """Whether `value` is an object, such as a scheduler, that can save and load its state."""
-    return all(callable(getattr(value, name, None)) for name in ("state_dict", "load_state_dict"))
+    methods = (getattr(value, name, None) for name in ("state_dict", "load_state_dict"))
+    return not isinstance(value, type) and all(map(callable, methods))
 
 
 def encode(value: Any, path: str, store_tensor: StoreTensor) -> Any:
