@@ -135,6 +135,14 @@ def test_a_missing_state_is_reported_before_anything_changes(tmp_path):
     assert not model["w"].any()
 
 
+def test_tensors_in_extra_are_not_filled_and_that_is_told(tmp_path):
+    ckpt = Checkpointer(tmp_path)
+    ckpt.save(1, extra={"ema": [torch.ones(2)]})
+    with pytest.warns(RuntimeWarning, match="extra.ema.0: tensors in `extra` are not filled"):
+        ckpt.restore(extra={"ema": [torch.zeros(2)]})
+    assert ckpt.extra["ema"][0].tolist() == [1, 1]
+
+
 class Opaque:
     pass
 

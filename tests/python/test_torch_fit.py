@@ -235,6 +235,7 @@ NO_OPTIMIZERS = {
     "state dict": (sgd.state_dict(), "a state dict.*pass the optimizer itself"),
     "wrapper": (Holder(), r"Holder.*pass the optimizer in it, `.optimizer`"),
     "set": ({sgd}, "a set.*pass a list"),
+    "generator": ((each for each in [sgd]), "a generator.*used up.*pass a list"),
     "tensors": ([p], r"optimizer\[0\] is a torch.nn.parameter.Parameter"),
     "number": (3, "optimizer is a int.*pass a torch.optim.Optimizer"),
 }

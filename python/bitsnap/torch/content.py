@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -130,6 +131,13 @@ def find_loads(
     elif isinstance(wanted, (list, tuple)):
         children = list(enumerate(wanted))
     elif not has_state(wanted):
+        if isinstance(wanted, torch.Tensor):
+            warnings.warn(
+                f"bitsnap: {path}: tensors in `extra` are not filled; take what was saved from the "
+                "Checkpointer's `extra`, or save and restore it in `model`",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return
     elif stored is _NOTHING:
         incoming.add_problem(f"{path}: wanted, but not stored")

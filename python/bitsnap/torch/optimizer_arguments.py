@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +13,8 @@ from bitsnap.torch.keys import require_name
 
 Optimizers = Optimizer | Sequence[Optimizer] | Mapping[str | int, Optimizer]
 
-# Can be iterated over, but not to find optimizers, or not in an order.
-_NO_LISTS = (str, bytes, set, frozenset, torch.nn.Module, torch.Tensor)
+# Can be iterated over, but not to find optimizers, or not in an order, or only once.
+_NO_LISTS = (str, bytes, set, frozenset, Iterator, torch.nn.Module, torch.Tensor)
 
 
 def named_optimizers(optimizers: Optimizers | None) -> dict[str, Optimizer]:
@@ -63,6 +63,8 @@ def _no_optimizer(which: str, found: Any) -> TypeError:
         remedy = "pass modules as `model`"
     elif isinstance(found, (set, frozenset)):
         remedy = "it has no order: pass a list, or a dict"
+    elif isinstance(found, Iterator):
+        remedy = "it is used up by the first call: pass a list, or a dict"
     elif _is_state_dict(found):
         what, remedy = "a state dict", "pass the optimizer itself"
     else:
