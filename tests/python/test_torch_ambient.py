@@ -84,3 +84,26 @@ def test_restoring_into_inference_tensors(tmp_path):
         target = layouts(0)
     ckpt.restore(model=target)
     assert all(bits_of(target[name]) == bits_of(t) for name, t in layouts(1).items())
+
+
+def test_what_is_tied_on_a_device_without_addresses(tmp_path):
+    def model(tied):
+        made = torch.nn.ModuleDict({name: torch.nn.Linear(2, 2, bias=False) for name in "ab"})
+        made = made.to(lazy())
+        if tied:
+            made["b"].weight = made["a"].weight
+        return made
+
+    ckpt = Checkpointer(tmp_path)
+    saved, fresh = model(tied=True), model(tied=True)
+    ckpt.save(1, model=saved)
+    ckpt.restore(model=fresh)
+    assert bits_of(fresh["a"].weight) == bits_of(saved["a"].weight)
+    ckpt.save(2, model=model(tied=False))
+    with pytest.raises(ValueError, match="model.a.weight and model.b.weight: lie in the same"):
+        ckpt.restore(model=fresh)
+    with pytest.raises(ValueError, match="model.x and model.y: lie in the same"):
+        ckpt.save(3, model={"x": torch.zeros(2), "y": torch.ones(2)})
+        one = torch.zeros(2).to(lazy())
+        ckpt.restore(model={"x": one, "y": one})
+    assert bits_of(fresh["a"].weight) == bits_of(saved["a"].weight)

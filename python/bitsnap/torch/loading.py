@@ -99,7 +99,7 @@ class ModuleLoading:
             incoming.into(f"model.{name}", live)
             self._state[name] = member  # copying it into itself does nothing
         else:
-            incoming.beside(f"model.{name}", live, self.may_change(name))
+            incoming.beside(f"model.{name}", live, self.may_change(name), member)
             self._state[name] = None
 
     def plan_unknown(self, incoming: Incoming, name: str) -> None:

@@ -12,10 +12,15 @@ from bitsnap.torch.tensors import identity, memory_of, new_tensor
 def sharing_memory(places: Mapping[str, torch.Tensor]) -> list[list[str]]:
     """Groups of names whose tensors' memory overlaps, also of one that overlaps itself.
 
-    May also group what only lies interleaved; contradictions() finds nothing there.
+    Of tensors without addresses only the very same objects are known to. May also group what only lies interleaved; contradictions() finds nothing there.
     """
-    found = ((memory_of(place), name) for name, place in places.items())
-    ranges = [(*memory, name) for memory, name in found if memory is not None]
+    ranges = []
+    objects: dict[int, list[str]] = {}
+    for name, place in places.items():
+        if (memory := memory_of(place)) is not None:
+            ranges.append((*memory, name))
+        else:
+            objects.setdefault(id(place), []).append(name)
     groups: list[list[str]] = []
     reached = None
     for device, first, end, name in sorted(ranges, key=lambda each: (str(each[0]), each[1])):
@@ -25,7 +30,8 @@ def sharing_memory(places: Mapping[str, torch.Tensor]) -> list[list[str]]:
         else:
             groups.append([name])
             reached = device, end
-    return [g for g in groups if len(g) > 1 or may_overlap_itself(places[g[0]])]
+    shared = [g for g in groups if len(g) > 1 or may_overlap_itself(places[g[0]])]
+    return shared + [names for names in objects.values() if len(names) > 1]
 
 
 def may_overlap_itself(tensor: torch.Tensor) -> bool:
@@ -76,6 +82,8 @@ def contradictions(
         if not torch.equal(contents[0], contents[-1]):
             yield first, name
     names = list(firsts.values())
+    if memory_of(places[names[0]]) is None:
+        return
     if len(names) > 1 or may_overlap_itself(places[names[0]]):
         yield from _contradictions_of_views(names, places, values)
 

@@ -177,6 +177,10 @@ def new_tensor(
     return tensor
 
 
+def is_like(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype
+
+
 def is_directly_writable(tensor: torch.Tensor) -> bool:
     """Whether bytes_of() gives the memory of `tensor` itself."""
     on_cpu = tensor.device.type == "cpu" and tensor.is_contiguous()

@@ -17,6 +17,8 @@ from bitsnap.torch.tensors import (
     form,
     form_of,
     is_directly_writable,
+    is_like,
+    memory_of,
     new_tensor,
     require_plain,
     require_real_tensors,
@@ -78,10 +80,13 @@ class Incoming:
         self.into(name, new_tensor(shape, dtype, device))
         return self.targets[name]
 
-    def beside(self, name: str, live: torch.Tensor, may_resize: bool) -> None:
+    def beside(
+        self, name: str, live: torch.Tensor, may_resize: bool, member: torch.Tensor | None
+    ) -> None:
         """Plans to read `name` into a new tensor, which somebody else then copies into `live`.
 
-        With `may_resize` that one takes any shape.
+        With `may_resize` that one takes any shape. `live` may be another view of `member`, which
+        tells what lies in the same memory where there are no addresses.
         """
         is_lazy = torch.nn.parameter.is_lazy(live)
         if not is_lazy:
@@ -93,7 +98,8 @@ class Incoming:
         elif is_lazy:
             self.add_problem(f"{name}: stored {self.stored[name].dtype}, wanted {dtype}")
         elif self.is_fit(name, live):
-            self._lands[name] = live
+            is_told = memory_of(live) is not None or member is None or not is_like(member, live)
+            self._lands[name] = live if is_told else member
             self.targets[name] = new_tensor(live.shape, live.dtype)
 
     def new_as_stored(self, name: str) -> None:
