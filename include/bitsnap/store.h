@@ -168,8 +168,9 @@ class Store {
   // other directories.
   Result<Snapshot> OpenRank(const RankOfStep& id) const;
 
-  // All rank files, oldest step first, whether they can be read or not.
-  Result<std::vector<RankOfStep>> ListRanks() const;
+  // All rank files, oldest step first, whether they can be read or not. Steps whose folders cannot
+  // be listed are appended to `unreadable`: they are there, and what they hold is unknown.
+  Result<std::vector<RankOfStep>> ListRanks(std::vector<PassedOver>* unreadable = nullptr) const;
 
   // One rank's file and, when it is a delta, its base's: all that is needed to read it.
   Result<std::vector<StoredFile>> FilesOf(const RankOfStep& id) const;

@@ -89,7 +89,9 @@ class Store:
 
         The other ranks' files may be in other directories.
         """
-    def list_ranks(self) -> builtins.list[RankOfStep]:
+    def list_ranks(
+        self, unreadable: builtins.list[PassedOver] | None = None
+    ) -> builtins.list[RankOfStep]:
         """All rank files, oldest step first, whether they can be read or not."""
     def files_of(self, step: int, rank: int, world_size: int) -> builtins.list[StoredFile]:
         """One rank's file and, when it is a delta, its base's: all that is needed to read it."""

@@ -56,8 +56,11 @@ SnapshotHandle* OpenRank(const Store& self, uint64_t step, uint32_t rank, uint32
   return new SnapshotHandle(WithoutGil([&] { return self.OpenRank({step, rank, world_size}); }));
 }
 
-nb::list ListRanks(const Store& self) {
-  return ToRecords(WithoutGil([&] { return self.ListRanks(); }));
+nb::list ListRanks(const Store& self, std::optional<nb::list> unreadable) {
+  std::vector<PassedOver> failures;
+  nb::list ranks = ToRecords(WithoutGil([&] { return self.ListRanks(&failures); }));
+  if (unreadable) unreadable->extend(ToRecords(failures));
+  return ranks;
 }
 
 nb::list FilesOf(const Store& self, uint64_t step, uint32_t rank, uint32_t world_size) {
@@ -152,7 +155,9 @@ void BindStore(nb::module_& module) {
       .def("open_rank", &OpenRank, "step"_a, "rank"_a, "world_size"_a,
            nb::rv_policy::take_ownership,
            "Open one rank's file, whatever else there is of its step.")
-      .def("list_ranks", &ListRanks, "All rank files by name, oldest step first.")
+      .def("list_ranks", &ListRanks, "unreadable"_a = nb::none(),
+           "All rank files by name, oldest step first; steps that cannot be listed are appended to "
+           "`unreadable`.")
       .def("files_of", &FilesOf, "step"_a, "rank"_a, "world_size"_a,
            "One rank's file and, when it is a delta, its base's.")
       .def("adopt", &Adopt, "content"_a, "base"_a = nb::none(),

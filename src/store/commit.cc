@@ -205,7 +205,7 @@ void PendingFile::RemoveReplaced() const {
     if (other && other->world_size != id_.world_size) of_other_world.push_back(name);
     if (IsBaseLinkOf(name, id_) && name != base_link_) replaced.push_back(name);
   }
-  if (!of_other_world.empty() && (IsPartial(store_) || IsSavedByAll())) {
+  if (!of_other_world.empty() && (IsPartial(store_).value_or(false) || IsSavedByAll())) {
     replaced.insert(replaced.end(), of_other_world.begin(), of_other_world.end());
   }
   for (const std::string& name : replaced) (void)store_.file_system->Remove(folder_ / name);

@@ -28,13 +28,17 @@ Result<Snapshot> Store::OpenRank(const RankOfStep& id) const {
   return OpenSnapshot({directory_, file_system_}, id.step, {id.rank, id.world_size});
 }
 
-Result<std::vector<RankOfStep>> Store::ListRanks() const {
+Result<std::vector<RankOfStep>> Store::ListRanks(std::vector<PassedOver>* unreadable) const {
   const StoreLocation store{directory_, file_system_};
   BITSNAP_ASSIGN(const std::vector<uint64_t> steps, ListSteps(store));
   std::vector<RankOfStep> ranks;
   for (const uint64_t step : steps) {
     const auto ids = ListRankFiles(store, step);
-    if (!ids) continue;  // pruned meanwhile, or no folder of ours
+    if (!ids) {
+      const bool is_gone = ids.error().kind == ErrorKind::kNotFound;  // pruned meanwhile
+      if (unreadable != nullptr && !is_gone) unreadable->push_back({step, ids.error()});
+      continue;
+    }
     for (const RankFileId& id : *ids) ranks.push_back({step, id.rank, id.world_size});
   }
   return ranks;

@@ -8,7 +8,7 @@ namespace {
 // Counting names comes first: while ranks are missing there is nothing to open.
 bool IsWhole(const StoreLocation& store, uint64_t step, uint32_t world_size) {
   const auto ids = ListRankFiles(store, step);
-  const bool may_be = ids && (ids->size() >= world_size || IsPartial(store));
+  const bool may_be = ids && (ids->size() >= world_size || IsPartial(store).value_or(false));
   return may_be && !SurveyStep(store, step).problem;
 }
 

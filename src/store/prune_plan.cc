@@ -202,7 +202,8 @@ Result<void> CheckPolicy(const RetentionPolicy& policy) {
 
 Result<PrunePlan> PlanPrune(const StoreLocation& store, const RetentionPolicy& policy) {
   BITSNAP_TRY(CheckPolicy(policy));
-  if (IsPartial(store) && !policy.whole_up_to) {
+  BITSNAP_ASSIGN(const bool is_partial, IsPartial(store));
+  if (is_partial && !policy.whole_up_to) {
     return Fail(
         ErrorKind::kInvalidArgument,
         fmt::format("{}: holds some ranks' files only, the others are on other machines; say "

@@ -328,5 +328,20 @@ TEST_F(PruneTest, ALinkToAReplacedBaseIsNoticed) {
   EXPECT_EQ(*fs_.Type("/s/step-00000002"), FileType::kNone);
 }
 
+// Its own step is pruned, and a kept delta has its link.
+TEST_F(PruneTest, ABaseCountsWhileADeltaHasItsLink) {
+  Contents state = State(10);
+  const RetentionPolicy policy{.keep_last = 2};
+  ASSERT_TRUE(Save(store_, state, {.step = 10, .retention = policy}));
+  for (uint64_t step = 20; step <= 60; step += 10) {
+    state = Step(state, step);
+    const auto report = Save(store_, state, {.step = step, .retention = policy});
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->base_step, 10u) << report->base_reason;
+    ExpectStep(store_, step, state);
+  }
+  EXPECT_EQ(fs_.Type("/s/step-00000010"), FileType::kNone);
+}
+
 }  // namespace
 }  // namespace bitsnap

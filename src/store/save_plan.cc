@@ -1,5 +1,7 @@
 #include "store/save_plan.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/parallel.h"
@@ -42,16 +44,28 @@ Result<Base> OpenStepAsBase(const StoreLocation& store, const SaveOptions& optio
   return Fail(kind, fmt::format("step {} cannot be the base: {}", step, file.error().message));
 }
 
-// The newest earlier step whose file of this rank can be a base.
+// The newest earlier snapshot of this rank that stands alone. Its own step may have been pruned: it
+// counts as long as a delta that leans on it has its link.
 std::optional<Base> FindNewest(const StoreLocation& store, const SaveOptions& options) {
   const Result<std::vector<uint64_t>> steps = ListSteps(store);
   if (!steps) return std::nullopt;
+  const RankFileId id{options.rank, options.world_size};
+  std::optional<Base> linked;
   for (auto step = steps->rbegin(); step != steps->rend(); ++step) {
     if (*step >= options.step) continue;
-    Result<SnapshotReader> file = OpenAsBase(store, *step, {options.rank, options.world_size});
-    if (file) return Base{std::move(*file), *step};
+    if (linked && *step < linked->step) break;
+    Result<SnapshotReader> file = OpenRankFile(store, *step, id);
+    if (!file) continue;
+    const auto& reference = file->index().base;
+    if (!reference) {
+      if (CheckSource({&*file, nullptr})) return Base{*std::move(file), *step};
+    } else if (reference->step < options.step && (!linked || reference->step > linked->step)) {
+      Result<RankFile> delta = OpenWithBase(store, *step, id);
+      if (!delta || !delta->base || !CheckSource({&*delta->base, nullptr})) continue;
+      linked = Base{*std::move(delta->base), delta->file.index().base->step};
+    }
   }
-  return std::nullopt;
+  return linked;
 }
 
 // The base's file and those of the later steps that lean on it, as the names of their links tell.
@@ -59,11 +73,16 @@ Chain ChainOf(const StoreLocation& store, const Base& base, const RankFileId& id
   Chain chain{base.file.file_bytes(), 1};
   const Result<std::vector<uint64_t>> steps = ListSteps(store);
   if (!steps) return chain;
-  const std::string link = BaseLinkName(id, base.step);
+  const BaseReference reference{base.step, base.file.index_hash()};
   for (uint64_t step : *steps) {
     if (step <= base.step) continue;
     const auto folder = store.StepFolder(step);
-    if (store.file_system->Type(folder / link) != FileType::kFile) continue;
+    const auto places = PlacesOfBase(store, folder, id, reference);
+    const bool leans = std::ranges::any_of(places, [&](const auto& place) {
+      return place.parent_path() == folder &&
+             store.file_system->Type(place) == FileType::kFile;
+    });
+    if (!leans) continue;
     const auto file = store.file_system->Open(folder / RankFileName(id));
     if (!file) continue;
     chain.bytes += (*file)->size();

@@ -112,8 +112,9 @@ const Error* StepSurvey::Unreadable() const {
   return problem && !IsForGood(problem->kind) ? &*problem : nullptr;
 }
 
-bool IsPartial(const StoreLocation& store) {
-  return store.file_system->Type(store.directory / kPartialFileName) == FileType::kFile;
+Result<bool> IsPartial(const StoreLocation& store) {
+  BITSNAP_ASSIGN(const FileType type, store.file_system->Type(store.directory / kPartialFileName));
+  return type == FileType::kFile;
 }
 
 Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store) {
@@ -202,7 +203,11 @@ StepSurvey SurveyStep(const StoreLocation& store, uint64_t step) {
     return survey;
   }
   for (const RankFileId& id : *ids) survey.files.emplace(id, Summarize(store, step, id));
-  Judge(survey, step, IsPartial(store));
+  if (const Result<bool> is_partial = IsPartial(store)) {
+    Judge(survey, step, *is_partial);
+  } else {
+    survey.problem = is_partial.error();
+  }
   return survey;
 }
 

@@ -37,7 +37,7 @@ struct StoreLocation {
 };
 
 // Whether the store says that it holds some ranks' files only.
-bool IsPartial(const StoreLocation& store);
+Result<bool> IsPartial(const StoreLocation& store);
 
 // The steps that have a folder, oldest first.
 Result<std::vector<uint64_t>> ListSteps(const StoreLocation& store);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <bitsnap/store.h>
@@ -95,7 +97,11 @@ tl::unexpected<Error> NothingRestored(const fs::path& directory,
     return Fail(ErrorKind::kNotFound,
                 fmt::format("{}: no snapshot has been saved here", directory.string()));
   }
-  const Error& newest = failures.front().error;
+  // What is there and cannot be read says more than what was never saved completely.
+  const auto told = std::find_if(failures.begin(), failures.end(), [](const PassedOver& failure) {
+    return failure.error.kind != ErrorKind::kNotFound;
+  });
+  const Error& newest = (told == failures.end() ? failures.begin() : told)->error;
   return Fail(newest.kind, fmt::format("{}: none of its {} step(s) can be restored; the newest: {}",
                                        directory.string(), failures.size(), newest.message));
 }

@@ -70,7 +70,10 @@ class Agreement:
         missing = all(isinstance(passed.error, bitsnap.NotFound) for passed in self.passed_over)
         if missing and (len(self.passed_over) <= 1 or not self._is_partial):
             return None
-        newest = self.passed_over[0].error
+        errors = [passed.error for passed in self.passed_over]
+        # What is there and cannot be read says more than what was never saved completely.
+        told = (error for error in errors if not isinstance(error, bitsnap.NotFound))
+        newest = next(told, errors[0])
         raise type(newest)(
             f"{self._store.directory}: none of its {len(self.passed_over)} step(s) can be "
             f"restored; the newest: {newest}"
@@ -83,12 +86,24 @@ class Agreement:
 
     def _newest_untried(self) -> int | None:
         """Looked up anew each time: another process may save and prune meanwhile."""
-        here = {each.step for each in self._store.list_ranks()}
-        here |= {key.id.step for key in self._held()}
+        here = {key.id.step for key in self._held()}
         if (snapshot := self._engine.newest()) is not None:
             here.add(snapshot.step)
+        failure: bitsnap.BitSnapError | None = None
+        unreadable: list[PassedOver] = []
+        try:
+            here |= {each.step for each in self._store.list_ranks(unreadable)}
+        except bitsnap.BitSnapError as error:
+            failure = error  # told once the others, which wait, know
+        here |= {each.step for each in unreadable}
+        gathered = self._ranks.gather((here, failure and str(failure)))
+        if failure is not None:
+            raise failure
+        for rank, (_, message) in enumerate(gathered):
+            if message is not None:
+                raise bitsnap.IoFailed(f"rank {rank} cannot list its steps: {message}")
         tried = {passed.step for passed in self.passed_over}
-        return max(set().union(*self._ranks.gather(here)) - tried, default=None)
+        return max(set().union(*(steps for steps, _ in gathered)) - tried, default=None)
 
     def _try(self, step: int, use: Use) -> bitsnap.BitSnapError | None:
         """Why the ranks cannot use the step; None when all have used it."""
@@ -120,9 +135,18 @@ class Agreement:
             if key.id.step == step:
                 save = Save(key.id.world_size, key.save_id)
                 supply.held.setdefault(save, []).append(key.id.rank)
-        for id in self._store.list_ranks():
+        unreadable: list[PassedOver] = []
+        try:
+            ids = self._store.list_ranks(unreadable)
+        except bitsnap.BitSnapError as error:
+            ids, unreadable = [], [PassedOver(step, error)]
+        for id in ids:
             if id.step == step and self._is_mine_to_check(id):
                 self._add_file(id, supply)
+        for each in unreadable:
+            if each.step == step:
+                id = RankOfStep(step, self._ranks.rank, self._ranks.world_size)
+                supply.broken[id] = (type(each.error).__name__, str(each.error))
         return supply
 
     def _is_mine_to_check(self, id: RankOfStep) -> bool:
