@@ -281,6 +281,9 @@ def test_wrong_settings(tmp_path, settings, message):
 
 def test_wrong_arguments(tmp_path):
     with Checkpointer(tmp_path) as ckpt:
+        for none in (None, 2**64):
+            with pytest.raises(ValueError, match=f"step is {none}; pass a whole number"):
+                ckpt.save(none, model=make_model(1))
         with pytest.raises(ValueError, match="step is -1"):
             ckpt.save(-1, model=make_model(1))
         with pytest.raises(TypeError, match="model is a int; pass a module"):

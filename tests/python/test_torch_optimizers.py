@@ -252,7 +252,9 @@ class Relative(torch.optim.Optimizer):
             self.state.setdefault(parameter, {})["exp_avg"] = torch.ones_like(parameter)
 
 
-@pytest.mark.parametrize("eps", [(1e-30, 1e-16), None, "small", 10**400, torch.tensor(1e-8)], ids=str)
+@pytest.mark.parametrize(
+    "eps", [(1e-30, 1e-16), None, "small", 10**400, torch.tensor(1e-8)], ids=["two", *"abcd"]
+)
 def test_adams_relatives_may_call_other_things_eps(tmp_path, eps):
     model, other = make_model(1), make_model(2)
     optimizer, fresh = (Relative(each.parameters(), eps) for each in (model, other))

@@ -185,6 +185,8 @@ class Checkpointer:
         state_dict() and load_state_dict(), and dicts, lists, tuples and sets of them.
         """
         called = time.perf_counter()
+        if step is None:
+            raise ValueError("step is None; pass a whole number")
         require_whole(0, step=step)
         self._warn_of_replicas()
         ranks = Ranks()

@@ -15,7 +15,9 @@ def require_one_of(choices: Sequence[str], **settings: Any) -> None:
 
 
 def require_whole(least: int, **settings: Any) -> None:
-    """ValueError where one is neither None nor a whole number of at least `least`."""
+    """ValueError where one is neither None nor a whole number of at least `least`, of 64 bits."""
     for name, value in settings.items():
-        if value is not None and (not isinstance(value, Integral) or value < least):
-            raise ValueError(f"{name} is {value!r}; pass a whole number of at least {least}")
+        if value is None or (isinstance(value, Integral) and least <= value < 2**64):
+            continue
+        bounds = f"of at least {least}, below 2**64"
+        raise ValueError(f"{name} is {value!r}; pass a whole number {bounds}")

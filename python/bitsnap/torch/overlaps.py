@@ -12,7 +12,8 @@ from bitsnap.torch.tensors import identity, memory_of, new_tensor
 def sharing_memory(places: Mapping[str, torch.Tensor]) -> list[list[str]]:
     """Groups of names whose tensors' memory overlaps, also of one that overlaps itself.
 
-    Of tensors without addresses only the very same objects are known to. May also group what only lies interleaved; contradictions() finds nothing there.
+    Of tensors without addresses only the very same objects are known to. May also group what only
+    lies interleaved; contradictions() finds nothing there.
     """
     ranges = []
     objects: dict[int, list[str]] = {}
