@@ -143,7 +143,8 @@ class Codec {
   // scratch or earlier calls.
   // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base in
   // base_form() if needs_base(), a peer if needs_peer(), params of Prepare, and out.size() >=
-  // EncodeBound(raw.size()). No alignment is assumed.
+  // EncodeBound(raw.size()). No alignment is assumed. Nobody writes to `raw` or what `context` views
+  // meanwhile; the pipeline copies them out of the caller's memory first.
   virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                        MutableBytes out, Scratch& scratch) const = 0;
 

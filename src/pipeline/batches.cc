@@ -1,6 +1,7 @@
 #include "pipeline/batches.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/try.h"
 
@@ -59,10 +60,21 @@ Result<CodedBlock> CodedBaseOf(std::span<const EncodeTask> tasks, const EncodeTa
   return ReadCodedBlock(*place, block.block, workspace.base);
 }
 
-PeerBlock PeerOf(const TensorView& peer, const TensorInfo& info, const BlockRange& block) {
+// Copies a part of the caller's memory to `room`.
+Bytes Own(Bytes part, MutableBytes room) {
+  std::memcpy(room.data(), part.data(), part.size());
+  return room.first(part.size());
+}
+
+// Its blocks are copied to where they are written, and nothing else is done with them.
+bool StaysRaw(const TensorPlan& plan) { return plan.codecs.empty() && plan.others.empty(); }
+
+PeerBlock PeerOf(const TensorView& peer, const TensorInfo& info, const BlockRange& block,
+                 Workspace& workspace) {
   const size_t word = WordBytes(info.dtype), peer_word = WordBytes(peer.info.dtype);
-  return {peer.info.dtype,
-          peer.bytes.subspan(block.begin / word * peer_word, block.bytes / word * peer_word)};
+  const Bytes part =
+      peer.bytes.subspan(block.begin / word * peer_word, block.bytes / word * peer_word);
+  return {peer.info.dtype, Own(part, Room(workspace.peer, part.size()))};
 }
 
 }  // namespace
@@ -82,10 +94,15 @@ Result<BlockData> ReadBlockData(std::span<const EncodeTask> tasks, const BlockRa
       BITSNAP_ASSIGN(context.base, BaseOf(tasks, task, block, base, workspace));
     }
   }
-  if (task.peer) context.peer = PeerOf(*tasks[*task.peer].tensor, info, block);
+  if (task.peer) context.peer = PeerOf(*tasks[*task.peer].tensor, info, block, workspace);
   const size_t part_bytes = block.bytes / task.parts();
-  BlockData data{context, task.tensor->bytes.subspan(block.begin, part_bytes)};
-  if (task.second) data.second = tasks[*task.second].tensor->bytes.subspan(block.begin, part_bytes);
+  const MutableBytes room = Room(workspace.raw, block.bytes);
+  const auto own = [&](const EncodeTask& part, size_t at) {
+    const Bytes bytes = part.tensor->bytes.subspan(block.begin, part_bytes);
+    return StaysRaw(task.plan) ? bytes : Own(bytes, room.subspan(at));
+  };
+  BlockData data{context, own(task, 0)};
+  if (task.second) data.second = own(tasks[*task.second], part_bytes);
   return data;
 }
 

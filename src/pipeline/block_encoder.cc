@@ -110,7 +110,10 @@ EncodedBlock EncodeBlock(const TensorPlan& plan, const BlockContext& context, By
   } else {
     choice = EncodeSmallest(plan, context, raw, out, workspace);
   }
-  if (choice.codec->id() == CodecId::kRaw) std::memcpy(out.data(), raw.data(), raw.size());
+  if (choice.codec->id() == CodecId::kRaw) {
+    std::memcpy(out.data(), raw.data(), raw.size());
+    decoded = out.first(raw.size());  // `raw` is looked at once: see BlockData
+  }
   block.record = RecordOf(choice, Checksum64(decoded), out.first(choice.bytes));
   return block;
 }

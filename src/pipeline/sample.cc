@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <map>
 #include <tuple>
 
@@ -27,14 +26,8 @@ void AppendPieces(size_t number, const EncodeTask& task, std::vector<BlockRange>
   }
 }
 
-// Both parts of a pair, one behind the other.
-Bytes Gather(const BlockData& data, Workspace& workspace) {
-  if (data.second.empty()) return data.raw;
-  const MutableBytes both = Room(workspace.raw, data.context.raw_bytes);
-  std::memcpy(both.data(), data.raw.data(), data.raw.size());
-  std::memcpy(both.data() + data.raw.size(), data.second.data(), data.second.size());
-  return both;
-}
+// Both parts of a pair, which lie one behind the other.
+Bytes AllParts(const BlockData& data) { return {data.raw.data(), data.context.raw_bytes}; }
 
 struct Variant {
   const Codec* codec;
@@ -161,7 +154,7 @@ class Sampler {
     BITSNAP_ASSIGN(
         const BlockData with_base,
         ReadBlockData(tasks_, piece, leans ? base_ : SnapshotSource{}, worker.workspace));
-    const Bytes raw = Gather(with_base, worker.workspace);
+    const Bytes raw = AllParts(with_base);
     BlockContext without_base = with_base.context;
     without_base.base.reset();
     without_base.coded_base.reset();

@@ -44,7 +44,7 @@ struct Workspace {
   Scratch scratch;
   std::array<Level, kLevels> levels;
   // For the encoder; `raw` for whole blocks of which parts are wanted, too.
-  std::vector<std::byte> raw, base, decoded, coded;
+  std::vector<std::byte> raw, peer, base, decoded, coded;
 };
 
 // The first `bytes` of a buffer of the workspace, made to hold at least kBlockBytes.
