@@ -17,7 +17,8 @@ enum class Profile {
   kPaper,  // BitSnap as published: packed bitmask for weights, cluster quantization (lossy!) for
            // fp32 optimizer tensors
   // Weights bit-exact; Adam's moments within a bound on the relative error of the update, measured
-  // when saving; master weights to the given number of their 16 bits beyond a 16-bit weight.
+  // when saving; master weights to the given number of bits beyond a bf16 or fp16 weight. What a
+  // bound cannot be kept or measured for is kept exactly.
   kHigh,      // 0.25 %, 8 bits
   kBalanced,  // 1.2 %, 8 bits
   kCompact,   // 5 %, 5 bits

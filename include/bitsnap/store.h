@@ -31,7 +31,10 @@ struct SaveOptions {
   uint64_t save_id = 0;
   Profile profile = Profile::kExact;
   BaseChoice base;
-  double adam_eps = 1e-8;  // that the optimizer divides with; a lossy profile's bound is about it
+  // A lossy profile's bound is about m / (sqrt(v) + adam_eps) with m and v as they are stored.
+  // Where the optimizer corrects the bias of v first, as torch's Adam does, that is its eps times
+  // sqrt(1 - beta2^step): only then is the bound about its update, also early on.
+  double adam_eps = 1e-8;
   unsigned threads = 0;    // 0: one for each core this process may use
   bool overwrite = false;  // replace this rank's file of the step if it is there
   std::string metadata;    // opaque to BitSnap, given back by Snapshot::metadata()

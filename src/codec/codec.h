@@ -84,7 +84,7 @@ struct BlockContext {
 // What the user accepts to lose.
 struct Accepted {
   double update_error = 0;    // of Adam's update, ||u - u'|| / ||u|| over a tensor
-  unsigned master_bits = 16;  // of the 16 that a master weight has beyond its 16-bit weight
+  unsigned master_bits = 16;  // that a master weight keeps beyond its 16-bit weight, if it has them
   double eps = 1e-8;          // of Adam
 };
 
@@ -95,7 +95,8 @@ struct TensorContext {
   Bytes second = {};  // all of the pair's other tensor, as long as `first`
   uint64_t row_words = 0;
   Accepted accepted = {};
-  Bytes base_params = {};  // of the base's tensor, for a codec of BaseForm::kCoded
+  Bytes base_params = {};          // of the base's tensor, for a codec of BaseForm::kCoded
+  std::optional<DType> peer = {};  // that of the peer, where there is one
 };
 
 struct Prepared {
@@ -143,8 +144,8 @@ class Codec {
   // scratch or earlier calls.
   // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base in
   // base_form() if needs_base(), a peer if needs_peer(), params of Prepare, and out.size() >=
-  // EncodeBound(raw.size()). No alignment is assumed. Nobody writes to `raw` or what `context` views
-  // meanwhile; the pipeline copies them out of the caller's memory first.
+  // EncodeBound(raw.size()). No alignment is assumed. Nobody writes to `raw` or what `context`
+  // views meanwhile; the pipeline copies them out of the caller's memory first.
   virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
                                        MutableBytes out, Scratch& scratch) const = 0;
 

@@ -26,10 +26,10 @@ void AppendBlocks(std::span<const EncodeTask> tasks, std::vector<BlockRange>& bl
 // Consecutive runs of at most kBatchBytes, views of `blocks`.
 std::vector<std::span<const BlockRange>> SplitIntoBatches(const std::vector<BlockRange>& blocks);
 
-// What there is to code a block from, in the workspace. The tensors are read once, into a copy: they
-// may lie in memory that another thread or process writes to, whatever it promised, and codecs look
-// twice (to count, then to code). Only blocks of a plan without codecs are views of the tensor:
-// EncodeBlock reads those once.
+// What there is to code a block from, in the workspace. The tensors are read once, into a copy:
+// they may lie in memory that another thread or process writes to, whatever it promised, and codecs
+// look twice (to count, then to code). Only blocks of a plan without codecs are views of the
+// tensor: EncodeBlock reads those once.
 struct BlockData {
   BlockContext context;
   Bytes raw;          // of a pair, the first part

@@ -1,5 +1,5 @@
-// Tensors whose memory changes while they are coded. Their owner breaks its word; coding ends all the
-// same, and what it wrote decodes to what its checksums say.
+// Tensors whose memory changes while they are coded. Their owner breaks its word; coding ends all
+// the same, and what it wrote decodes to what its checksums say.
 #include <gtest/gtest.h>
 
 #include <signal.h>
@@ -81,15 +81,17 @@ std::vector<std::byte> SomeBytes(DType dtype, uint32_t seed) {
 }
 
 TensorView View(const char* name, DType dtype, Role role, Bytes bytes) {
-  return {{.name = name, .dtype = dtype, .shape = {bytes.size() / WordBytes(dtype)}, .role = role,
+  return {{.name = name,
+           .dtype = dtype,
+           .shape = {bytes.size() / WordBytes(dtype)},
+           .role = role,
            .group = "w"},
           bytes};
 }
 
 class ChangingTest : public testing::Test {
  protected:
-  SnapshotReader Write(std::span<const EncodeTask> tasks,
-                       const SnapshotReader* base) {
+  SnapshotReader Write(std::span<const EncodeTask> tasks, const SnapshotReader* base) {
     EXPECT_TRUE(SampleTasks(tasks, base, 1));
     const std::string path = "/" + std::to_string(files_++);
     auto file = *fs_.Create(path);

@@ -116,7 +116,9 @@ Result<std::vector<EncodeTask>> SaveInput::Tasks(const SaveOptions& options,
     if (Has(task.plan.codecs, CodecId::kResidual)) {
       task.peer = weight;
       const Codec& residual = GetCodec(CodecId::kResidual);
-      task.params = residual.Prepare(TensorContextOf(task, nullptr, options))->params;
+      TensorContext context = TensorContextOf(task, nullptr, options);
+      context.peer = tensors_[*weight].info.dtype;
+      task.params = residual.Prepare(context)->params;
     }
     tasks.push_back(std::move(task));
   }

@@ -235,7 +235,8 @@ def test_the_bound_of_a_lossy_profile_is_about_the_optimizers_own_eps(tmp_path):
     ckpt = Checkpointer(tmp_path, profile="balanced")
     ckpt.save(1, optimizer=optimizer)
     ckpt.restore(optimizer=optimizer)
-    assert 0.002 < update_error(optimizer, before, 1e-3)[1] <= 0.012
+    root_of_bias = (1 - 0.999**20) ** 0.5  # by which torch divides the root of exp_avg_sq
+    assert 0.002 < update_error(optimizer, before, 1e-3 * root_of_bias)[1] <= 0.012
     # The many elements decide: of another eps, which is not theirs, the bound does not hold.
     assert update_error(optimizer, before, 1e-8)[0] > 0.012
 

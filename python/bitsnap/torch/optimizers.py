@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -39,7 +40,11 @@ def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[O
 
 
 def adam_eps(optimizers: list[OptimizerState]) -> float:
-    """The eps of Adam and its relatives: that of most elements where groups disagree."""
+    """What Adam and its relatives add to the root of exp_avg_sq as it is stored.
+
+    Torch corrects the bias of exp_avg_sq first: m / (sqrt(v / c) + eps) is, but for a factor, what
+    m / (sqrt(v) + eps * sqrt(c)) is. That of most elements where groups disagree.
+    """
     elements: Counter[float] = Counter()
     for optimizer in optimizers:
         elements.update(optimizer.elements_by_eps())
@@ -63,12 +68,23 @@ class OptimizerState:
         self._name_parameters(namer)
 
     def elements_by_eps(self) -> Counter[float]:
-        """How many elements are updated with which eps, of groups like Adam's."""
+        """How many elements are updated with which eps, of groups like Adam's: see adam_eps."""
         elements: Counter[float] = Counter()
         for group in self._groups_like_adams():
             if _is_small(group["eps"]):
-                elements[float(group["eps"])] += sum(p.numel() for p in group["params"])
+                eps = float(group["eps"]) * self._root_of_bias(group)
+                elements[eps] += sum(p.numel() for p in group["params"])
         return elements
+
+    def _root_of_bias(self, group: dict[str, Any]) -> float:
+        """The root of 1 - beta2 ** step, by the first parameter of the group that has a step."""
+        try:
+            states = (self._optimizer.state.get(p, {}) for p in group["params"])
+            step = next(float(state["step"]) for state in states if "step" in state)
+            bias = 1 - float(group["betas"][1]) ** step
+        except (ArithmeticError, LookupError, StopIteration, TypeError, ValueError):
+            return 1.0  # relatives mean other things by these
+        return math.sqrt(bias) if 0 < bias < 1 else 1.0
 
     def measure(self, measured: Measured) -> None:
         """What there is, and of Adam what the first step will add."""

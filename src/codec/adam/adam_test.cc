@@ -42,6 +42,33 @@ TEST(Adam, ErrorStaysWithinTheBound) {
   }
 }
 
+// Updates whose squares underflow, and m that is flushed to 0 when it is decoded: what cannot be
+// measured is not coded.
+TEST(Adam, ErrorStaysWithinTheBoundOfTinyUpdates) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (size_t elements : {3'000u, 200'000u}) {
+    for (int log_v : {-120, -110, -80, -60, 20}) {
+      for (int log_m : {-60, -84, -90, -118, -124, -125, -126, -130, -140}) {
+        Pair pair{.row_words = elements};
+        for (size_t i = 0; i < elements; ++i) {
+          pair.v.push_back(std::exp2(static_cast<float>(log_v) + 0.5f * normal(random)));
+          pair.m.push_back(std::ldexp(normal(random), log_m));
+        }
+        for (float eps : {0.0f, 1e-20f, 1e-8f}) {
+          for (double bound : {0.0025, 0.35}) {
+            const auto coded = Encode(pair, nullptr, bound, eps);
+            if (!coded || coded->error > bound) continue;  // kept exactly
+            SCOPED_TRACE(testing::Message() << "v 2^" << log_v << ", m 2^" << log_m << ", eps "
+                                            << eps << ", bound " << bound);
+            EXPECT_LE(UpdateError(pair, Decode(*coded, pair, nullptr), eps), bound * 1.0001);
+          }
+        }
+      }
+    }
+  }
+}
+
 // Small tensors whose error a few pairs decide: what is measured must be what is decoded.
 TEST(Adam, ErrorStaysWithinTheBoundOfSmallTensors) {
   for (uint32_t seed = 200; seed < 500; ++seed) {

@@ -117,14 +117,13 @@ struct Scale {
         stretched_inverse_u(inverse_u * s),
         v_zone(ZoneOfV(g)),
         u_zone(ZoneOfU(g)),
+        may_flush(MayFlush(g)),
         max_update(MaxUpdateIndex(g)) {}
   Grid grid;
   float half_v_step;
-  float inverse_v;
-  float inverse_u;
-  float stretched_inverse_u;
-  float v_zone;
-  float u_zone;
+  float inverse_v, inverse_u, stretched_inverse_u;
+  float v_zone, u_zone;
+  bool may_flush;
   float max_update;
 };
 
@@ -132,8 +131,9 @@ struct Scale {
 template <class D>
 struct Placed {
   hn::VFromD<D> v_index;  // a whole number, and so is u_index
-  hn::VFromD<D> u_place;  // of u itself, with the exact v
   hn::VFromD<D> u_index;
+  hn::VFromD<D> u_place;    // of u itself, with the exact v, as it counts: see kLeastPlace
+  hn::VFromD<D> u_counted;  // u_index, or 0 where m^ will be flushed
   decltype(hn::MaskFromVec(hn::VFromD<D>())) known;
 };
 
@@ -158,7 +158,17 @@ HWY_INLINE Placed<D> Place(D d, V v, V m, V anchor, const Scale& scale) {
   const auto want = hn::Mul(hn::Mul(share, exact), hn::Set(d, scale.stretched_inverse_u));
   const auto known = hn::And(v_known, hn::Lt(hn::Abs(want), hn::Set(d, scale.max_update)));
   const auto u_index = Nearest(d, hn::IfThenElseZero(known, want), scale.u_zone);
-  return {v_index, hn::IfThenElseZero(known, place), u_index, known};
+  const auto m_bits = hn::BitCast(Signed<D>(), m);
+  const auto is_zero = hn::RebindMask(d, hn::Eq(hn::Add(m_bits, m_bits), hn::Zero(Signed<D>())));
+  const auto least = hn::IfThenZeroElse(is_zero, hn::Set(d, kLeastPlace));
+  const auto counted = hn::IfThenElse(hn::Lt(hn::Abs(place), least), least, place);
+  auto u_counted = u_index;
+  if (scale.may_flush) {
+    const auto decoded = hn::Mul(hn::Mul(u_index, hn::Set(d, scale.grid.u_step)), rounded);
+    const auto flushed = hn::Lt(hn::Abs(decoded), hn::Set(d, kMayFlushBelow));
+    u_counted = hn::IfThenZeroElse(flushed, u_index);
+  }
+  return {v_index, u_index, hn::IfThenElseZero(known, counted), u_counted, known};
 }
 
 template <class D, class V>
@@ -232,7 +242,7 @@ UpdateSums QuantizeAs(Bytes v_bytes, Bytes m_bytes, std::span<const float> ancho
     if constexpr (kTell) {
       StoreFloats(d, hn::IfThenElseZero(placed.known, decoded), out.v, i);
       StoreFloats(d, DecodedM(d, placed.u_index, denominator, scale.grid), out.m, i);
-      sums.Add(d, i, placed.u_place, placed.u_index);
+      sums.Add(d, i, placed.u_place, placed.u_counted);
     }
   });
   return sums.Total();
@@ -240,8 +250,8 @@ UpdateSums QuantizeAs(Bytes v_bytes, Bytes m_bytes, std::span<const float> ancho
 
 UpdateSums Quantize(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
                     Stretch stretch, const Quantized& out) {
-  const auto quantize = out.v.empty() ? QuantizeAs<false> : QuantizeAs<true>;
-  return quantize(v, m, anchors, Scale(grid, stretch), out);
+  return (out.v.empty() ? QuantizeAs<false> : QuantizeAs<true>)(v, m, anchors, Scale(grid, stretch),
+                                                                out);
 }
 
 void ReconstructV(std::span<const int16_t> kv, std::span<const float> anchors, const Grid& grid,
@@ -330,7 +340,7 @@ UpdateSums MeasureError(Bytes v_bytes, Bytes m_bytes, std::span<const float> anc
     const auto v = LoadFloats(d, v_bytes, i);
     const auto m = LoadFloats(d, m_bytes, i);
     const auto placed = Place(d, v, m, hn::LoadU(d, anchors.data() + i), scale);
-    sums.Add(d, i, placed.u_place, placed.u_index);
+    sums.Add(d, i, placed.u_place, placed.u_counted);
   });
   return sums.Total();
 }

@@ -48,6 +48,9 @@ inline float MaxUpdateIndex(const Grid& grid) {
   return std::min(static_cast<float>(kMaxIndex), kMaxUpdate * (1.0f / grid.u_step));
 }
 
+// Whether m^ of an index other than 0 can be flushed to 0: not where eps keeps it larger.
+inline bool MayFlush(const Grid& grid) { return !(grid.u_step * grid.eps >= 0x1p-120f); }
+
 // v and m below are n floats, little-endian, at any alignment; all other spans hold n elements.
 
 // What becomes of n pairs; all but the indices may be empty, if nobody asks for them.
@@ -86,8 +89,8 @@ inline constexpr int kLogUnitBits = 6;
 inline constexpr int kLogUnit = 1 << kLogUnitBits;
 void LogV(Bytes v, int16_t otherwise, std::span<int16_t> logs);
 
-// What Quantize loses, in units of u_step^2: element i is added to sum i % 16; then the 16 sums in
-// order.
+// What Quantize loses, in units of u_step^2, m that is flushed to 0 included: element i is added to
+// sum i % 16; then the 16 sums in order.
 // Requires: at most 2^16 pairs, or the sums lose precision.
 UpdateSums MeasureError(Bytes v, Bytes m, std::span<const float> anchors, const Grid& grid,
                         Stretch stretch);

@@ -40,7 +40,8 @@ int Predict(std::span<const int16_t> base, size_t i, Prediction prediction) {
 
 struct Placed {
   int v_index, u_index;
-  float u_place;  // of u itself, with the exact v
+  float u_place;  // of u itself, with the exact v, as it counts: see kLeastPlace
+  int u_counted;  // u_index, or 0 where m^ will be flushed
 };
 
 // Nothing where the pair has no indices.
@@ -57,7 +58,13 @@ std::optional<Placed> Place(float v, float m, float anchor, const Grid& grid, St
   const float inverse = 1.0f / grid.u_step;
   const float want = share * exact * (inverse * stretch);
   if (!(std::abs(want) < MaxUpdateIndex(grid))) return std::nullopt;
-  return Placed{v_index, Nearest(want, ZoneOfU(grid)), share * rounded * inverse};
+  const int u_index = Nearest(want, ZoneOfU(grid));
+  const float place = share * rounded * inverse;
+  const bool is_zero = std::bit_cast<uint32_t>(m) << 1 == 0;
+  const bool counts_least = !is_zero && std::abs(place) < kLeastPlace;
+  const float product = std::abs(static_cast<float>(u_index) * grid.u_step * rounded);
+  const bool flushed = MayFlush(grid) && product < kMayFlushBelow;
+  return Placed{v_index, u_index, counts_least ? kLeastPlace : place, flushed ? 0 : u_index};
 }
 
 }  // namespace
@@ -144,7 +151,7 @@ UpdateSums MeasureErrorRef(Bytes v, Bytes m, std::span<const float> anchors, con
   for (size_t i = 0; i < anchors.size(); ++i) {
     const auto placed = Place(Load(v, i), Load(m, i), anchors[i], grid, stretch);
     if (!placed) continue;
-    const auto index = static_cast<float>(placed->u_index);
+    const auto index = static_cast<float>(placed->u_counted);
     const float error = placed->u_place - index;
     error2[i % kSums] += error * error;
     norm2[i % kSums] += placed->u_place * placed->u_place;

@@ -68,6 +68,13 @@ inline constexpr int32_t kLogBias = 0x085600 - 0x3f800000;
 // Smaller |m| decode to +0. One exponent above the denormals, where CPUs begin to differ.
 inline constexpr float kFlushBelow = 0x1p-125f;
 
+// An m other than 0 counts as a place at least this far from 0 when errors are summed: its square
+// is a normal number, so that an update which is too small to be seen is an error of 100 %, not of
+// 0, and beside places that have an index it is nothing.
+inline constexpr float kLeastPlace = 0x1p-60f;
+// m^ below this counts as flushed: the sums know the denominator to 1.2 % only.
+inline constexpr float kMayFlushBelow = kFlushBelow * 1.0625f;
+
 // Interleaved sums of MeasureError: as many as the widest vector has lanes.
 inline constexpr size_t kSums = 16;
 

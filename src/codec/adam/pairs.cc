@@ -52,13 +52,13 @@ void ForBlocks(const Pair& pair, const Base& base, Bytes params, Body body) {
   }
 }
 
-std::optional<Coded> EncodeWith(const Base& base, const Pair& pair, double bound) {
+std::optional<Coded> EncodeWith(const Base& base, const Pair& pair, double bound, double eps) {
   const Codec& codec = base.codec();
   TensorContext tensor{.dtype = DType::kF32,
                        .first = pair.v_bytes(),
                        .second = pair.m_bytes(),
                        .row_words = pair.row_words,
-                       .accepted = {.update_error = bound, .eps = kEps}};
+                       .accepted = {.update_error = bound, .eps = eps}};
   if (base.coded != nullptr) tensor.base_params = base.coded->params;
   const auto prepared = codec.Prepare(tensor);
   if (!prepared) return std::nullopt;
@@ -223,10 +223,10 @@ Pair Garbage(size_t elements, uint32_t seed) {
   return pair;
 }
 
-double UpdateError(const Pair& pair, const Pair& decoded) {
+double UpdateError(const Pair& pair, const Pair& decoded, double eps) {
   double error2 = 0, norm2 = 0;
-  const auto update = [](const Pair& p, size_t i) {
-    return double{p.m[i]} / (std::sqrt(double{p.v[i]}) + kEps);
+  const auto update = [eps](const Pair& p, size_t i) {
+    return double{p.m[i]} / (std::sqrt(double{p.v[i]}) + eps);
   };
   for (size_t i = 0; i < pair.size(); ++i) {
     const double u = update(pair, i);
@@ -245,8 +245,8 @@ size_t Coded::bytes() const {
   return sum;
 }
 
-std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound) {
-  return EncodeWith({.decoded = base}, pair, bound);
+std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound, double eps) {
+  return EncodeWith({.decoded = base}, pair, bound, eps);
 }
 
 Pair Decode(const Coded& coded, const Pair& shape, const Pair* base) {
@@ -254,7 +254,7 @@ Pair Decode(const Coded& coded, const Pair& shape, const Pair* base) {
 }
 
 std::optional<Coded> EncodeOn(const Coded& base, const Pair& pair, double bound) {
-  return EncodeWith({.coded = &base}, pair, bound);
+  return EncodeWith({.coded = &base}, pair, bound, kEps);
 }
 
 Pair DecodeOn(const Coded& base, const Coded& coded, const Pair& shape) {

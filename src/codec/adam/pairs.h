@@ -47,7 +47,7 @@ std::span<const Named> Tensors();
 Pair Garbage(size_t elements, uint32_t seed);
 
 // ||u - u^|| / ||u|| in doubles, where pairs that no Adam update leaves do not count towards ||u||.
-double UpdateError(const Pair& pair, const Pair& decoded);
+double UpdateError(const Pair& pair, const Pair& decoded, double eps = kEps);
 
 struct Coded {
   std::vector<std::byte> params;
@@ -60,7 +60,7 @@ struct Coded {
 };
 
 // Nullopt where the codec refuses. Blocks that do not become smaller stay raw.
-std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound);
+std::optional<Coded> Encode(const Pair& pair, const Pair* base, double bound, double eps = kEps);
 Pair Decode(const Coded& coded, const Pair& shape, const Pair* base);
 
 // The same by `adam_delta`, on a base that Encode coded without one.

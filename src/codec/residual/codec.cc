@@ -72,7 +72,9 @@ class Residual final : public Codec {
   }
 
   std::optional<Prepared> Prepare(const TensorContext& tensor) const override {
-    const unsigned kept = std::clamp(tensor.accepted.master_bits, 1u, kAllBits);
+    // An fp16 weight has 3 bits more than a bf16 one, which a residual of 16 bits begins with.
+    const unsigned beyond = tensor.peer == DType::kF16 ? 3 : 0;
+    const unsigned kept = std::clamp(tensor.accepted.master_bits + beyond, 1u, kAllBits);
     return Prepared{{static_cast<std::byte>(kept)}};
   }
 

@@ -103,6 +103,19 @@ TEST(Residual, KeptBitsBoundTheRelativeError) {
   }
 }
 
+// As many bits beyond an fp16 weight, which has three more than a bf16 one.
+TEST(Residual, KeepsAsManyBitsBeyondEitherWeight) {
+  for (unsigned bits : {1u, 2u, 5u, 8u, 13u, 16u}) {
+    TensorContext context{.dtype = DType::kF32, .first = {}};
+    context.accepted.master_bits = bits;
+    context.peer = DType::kBF16;
+    EXPECT_EQ(ResidualCodec().Prepare(context)->params, Buffer{static_cast<std::byte>(bits)});
+    context.peer = DType::kF16;
+    EXPECT_EQ(ResidualCodec().Prepare(context)->params,
+              Buffer{static_cast<std::byte>(std::min(bits + 3, 16u))});
+  }
+}
+
 TEST(Residual, RefusesAMasterThatDoesNotFollowItsWeight) {
   const auto masters = RandomMasters(1000);
   std::vector<uint16_t> unrelated = Rounded(masters);
