@@ -254,7 +254,9 @@ class Relative(torch.optim.Optimizer):
 
 
 @pytest.mark.parametrize(
-    "eps", [(1e-30, 1e-16), None, "small", 10**400, torch.tensor(1e-8)], ids=["two", *"abcd"]
+    "eps",
+    [(1e-30, 1e-16), None, "small", 10**400, torch.tensor(1e-8)],
+    ids=["pair", "none", "text", "huge", "tensor"],
 )
 def test_adams_relatives_may_call_other_things_eps(tmp_path, eps):
     model, other = make_model(1), make_model(2)
