@@ -278,7 +278,7 @@ TEST(Messages, WhatLiesOutsideOfItsRangeIsRefused) {
   options = ToJson(SaveOptions{});
   options["rank"] = uint64_t{1} << 32;
   EXPECT_FALSE(ToSaveOptions(Sent(options)));
-  EXPECT_FALSE(ToError(Sent({{"kind", 12}, {"message", ""}})));
+  EXPECT_FALSE(ToError(Sent({{"kind", 13}, {"message", ""}})));
 }
 
 // Cut short anywhere, or with any byte changed, it is refused or is another manifest.
