@@ -33,6 +33,7 @@ PUBLIC_HEADERS = {
     "tensor.h": "base",
     "options.h": "policy",
     "roles.h": "policy",
+    "lineage.h": "snapshot",
     "safetensors.h": "io",
     "store.h": "store",
     "retention.h": "store",

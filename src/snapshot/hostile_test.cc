@@ -254,6 +254,33 @@ TEST(HostileTest, ExtensionsAreNotBelieved) {
               "ends inside the extension of tensor 0");
 }
 
+TEST(HostileTest, LineagesAreNotBelieved) {
+  Sample sample = TinySample();
+  FileBytes without = RawIndex(sample);
+  sample.index.lineage = {.run = 1, .order = 2, .parent = ParentSave{3, 4}, .ancestors = {{5, 6}}};
+  const FileBytes raw = RawIndex(sample);
+  const auto expect_error = [&](const FileBytes& index, ErrorKind kind, const char* message) {
+    ExpectError(Forge(sample.header, sample.payloads, index), kind, message);
+  };
+  const size_t tag = without.size(), record = tag + 8, parent_flag = record + 16;
+  for (size_t size = tag + 4; size < raw.size(); ++size) {
+    expect_error({raw.begin(), raw.begin() + static_cast<ptrdiff_t>(size)}, ErrorKind::kCorrupt,
+                 "ends inside the lineage");
+  }
+  FileBytes short_record = raw;
+  short_record[tag + 4] = std::byte{1};
+  expect_error(short_record, ErrorKind::kCorrupt, "ends inside the lineage");
+  FileBytes many_ancestors = raw;
+  for (size_t i = 33; i < 37; ++i) many_ancestors[record + i] = std::byte{0xff};
+  expect_error(many_ancestors, ErrorKind::kCorrupt, "ends inside the lineage");
+  FileBytes other_flag = raw;
+  other_flag[parent_flag] = std::byte{2};
+  expect_error(other_flag, ErrorKind::kNewerVersion, "parent flag 2");
+  FileBytes other_tag = raw;  // a section of a newer version
+  other_tag[tag] = std::byte{0};
+  EXPECT_TRUE(OpenBytes(Forge(sample.header, sample.payloads, other_tag)));
+}
+
 TEST(HostileTest, EveryCutIndexIsCorrupt) {
   const Sample sample = FullSample();
   const FileBytes raw = RawIndex(sample);

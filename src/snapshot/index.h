@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <bitsnap/lineage.h>
 #include <bitsnap/tensor.h>
 
 #include "base/checksum.h"
@@ -73,6 +74,7 @@ struct SnapshotIndex {
   std::string metadata;               // opaque
   std::optional<BaseReference> base;  // absent: stands alone
   std::vector<TensorRecord> tensors;  // unique names
+  Lineage lineage;                    // not in the file where the run is 0
 };
 
 // Raw bytes in the blocks of a tensor: its own, twice as many for a pair, 0 when they are

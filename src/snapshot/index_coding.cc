@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/try.h"
 #include "snapshot/index_memory.h"
+#include "snapshot/index_rules.h"
 #include "snapshot/layout.h"
 
 namespace bitsnap {
@@ -12,6 +13,8 @@ namespace {
 
 // Bytes of one block in all columns of the block table.
 constexpr uint64_t kBlockRowBytes = 1 + 4 + 8 + 8;
+constexpr uint64_t kAncestorBytes = 8 + 8;
+constexpr uint32_t kLineageTag = 0x454e494c;  // "LINE"
 
 void PutText(ByteWriter& out, std::string_view text) {
   out.Int(static_cast<uint16_t>(text.size()));
@@ -216,6 +219,63 @@ void EncodeBlocks(const SnapshotIndex& index, ByteWriter& out) {
   column(&BlockRecord::raw_checksum);
 }
 
+void EncodeLineage(const Lineage& lineage, ByteWriter& out) {
+  if (lineage.run == 0) return;
+  std::vector<std::byte> record;
+  ByteWriter fields(&record);
+  fields.Int(lineage.run);
+  fields.Int(lineage.order);
+  fields.Int(static_cast<uint8_t>(lineage.parent.has_value()));
+  const ParentSave parent = lineage.parent.value_or(ParentSave());
+  fields.Int(parent.step);
+  fields.Int(parent.save_id);
+  fields.Int(static_cast<uint32_t>(lineage.ancestors.size()));
+  for (const Ancestor& ancestor : lineage.ancestors) {
+    fields.Int(ancestor.run);
+    fields.Int(ancestor.up_to);
+  }
+  out.Int(kLineageTag);
+  out.Int(static_cast<uint32_t>(record.size()));
+  out.Raw(record);
+}
+
+Result<Lineage> ParseLineage(Bytes record) {
+  ByteReader fields(record);
+  Lineage lineage;
+  lineage.run = fields.Int<uint64_t>();
+  lineage.order = fields.Int<uint64_t>();
+  const auto has_parent = fields.Int<uint8_t>();
+  const auto step = fields.Int<uint64_t>();
+  const ParentSave parent{step, fields.Int<uint64_t>()};
+  const auto count = fields.Int<uint32_t>();
+  ByteReader ancestors(fields.Raw(uint64_t{count} * kAncestorBytes));
+  if (!fields.ok()) return EndsInside("the lineage");
+  if (has_parent > 1) return FailNewer(fmt::format("parent flag {}", has_parent));
+  if (count > kMaxAncestors) {
+    return Fail(ErrorKind::kCorrupt, fmt::format("a lineage of {} runs is too long", count));
+  }
+  if (has_parent) lineage.parent = parent;
+  lineage.ancestors.reserve(count);
+  while (ancestors.remaining() > 0) {
+    const auto run = ancestors.Int<uint64_t>();
+    lineage.ancestors.push_back({run, ancestors.Int<uint64_t>()});
+  }
+  return lineage;
+}
+
+// Sections of newer versions are skipped, and so is whatever else stands at the end.
+Result<void> ParseSections(ByteReader& in, SnapshotIndex* index) {
+  while (in.remaining() > 0) {
+    const auto tag = in.Int<uint32_t>();
+    const Bytes section = in.Raw(in.Int<uint32_t>());
+    if (tag == kLineageTag && !in.ok()) return EndsInside("the lineage");
+    if (!in.ok()) return {};
+    if (tag != kLineageTag) continue;
+    BITSNAP_ASSIGN(index->lineage, ParseLineage(section));
+  }
+  return {};
+}
+
 }  // namespace
 
 void EncodeIndex(const SnapshotIndex& index, std::vector<std::byte>* bytes) {
@@ -230,6 +290,7 @@ void EncodeIndex(const SnapshotIndex& index, std::vector<std::byte>* bytes) {
     if (!tensor.blocks.empty()) end = tensor.data_offset + CodedBytes(tensor);
   }
   EncodeBlocks(index, out);
+  EncodeLineage(index.lineage, out);
 }
 
 Result<SnapshotIndex> ParseIndex(Bytes bytes, uint64_t memory_limit) {
@@ -254,6 +315,7 @@ Result<SnapshotIndex> ParseIndex(Bytes bytes, uint64_t memory_limit) {
   BITSNAP_TRY(CheckMemory(memory, memory_limit));
   ParseBlocks(in, blocks, &index);
   ResolveOffsets(&index);
+  BITSNAP_TRY(ParseSections(in, &index));
   return index;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <set>
 #include <string_view>
 #include <tuple>
 #include <vector>
@@ -191,6 +192,25 @@ Fault FaultOfPlacement(const SnapshotIndex& index, uint64_t payload_end) {
   return {};
 }
 
+// Order decides which run is the newest, so that no run may stand beside or above all that can come.
+Fault FaultOfLineage(const Lineage& lineage) {
+  if (lineage.run == 0) {
+    const bool says_nothing = lineage == Lineage();
+    return says_nothing ? Fault() : "a lineage of no run says where it comes from";
+  }
+  if (lineage.order == 0 || lineage.order > kMaxRunOrder) {
+    return fmt::format("a run of order {} is outside 1 to 2^62", lineage.order);
+  }
+  if (lineage.ancestors.size() > kMaxAncestors) return "a lineage of so many runs is too long";
+  std::set<uint64_t> runs{lineage.run};
+  for (const Ancestor& ancestor : lineage.ancestors) {
+    if (!runs.insert(ancestor.run).second) {
+      return fmt::format("run {:016x} is in a lineage twice", ancestor.run);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Fault FindFault(const SnapshotIndex& index, uint64_t payload_end) {
@@ -204,6 +224,7 @@ Fault FindFault(const SnapshotIndex& index, uint64_t payload_end) {
     }
   }
   if (Fault fault = FaultOfNames(index)) return fault;
+  if (Fault fault = FaultOfLineage(index.lineage)) return fault;
   return FaultOfPlacement(index, payload_end);
 }
 

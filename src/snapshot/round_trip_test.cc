@@ -38,6 +38,7 @@ void ExpectSame(const SnapshotIndex& a, const SnapshotIndex& b) {
   EXPECT_EQ(a.profile, b.profile);
   EXPECT_EQ(a.metadata, b.metadata);
   EXPECT_EQ(a.base, b.base);
+  EXPECT_EQ(a.lineage, b.lineage);
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (size_t i = 0; i < a.tensors.size(); ++i) ExpectSame(a.tensors[i], b.tensors[i]);
 }
@@ -67,6 +68,16 @@ TEST(SnapshotTest, KeepsRandomSnapshots) {
     SCOPED_TRACE(seed);
     ExpectRoundTrip(RandomSample(seed));
   }
+}
+
+TEST(SnapshotTest, KeepsTheLineage) {
+  Sample sample = TinySample();
+  Lineage& lineage = sample.index.lineage;
+  lineage = {.run = ~uint64_t{0}, .order = 1, .parent = ParentSave{0, 7}, .ancestors = {}};
+  ExpectRoundTrip(sample);
+  for (uint64_t run = 0; run < 1000; ++run) lineage.ancestors.push_back({run, ~run});
+  lineage.parent.reset();
+  ExpectRoundTrip(sample);
 }
 
 TEST(SnapshotTest, KeepsTheLongestNames) {

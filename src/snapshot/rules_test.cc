@@ -27,6 +27,19 @@ TensorRecord& T(Sample& sample, size_t number) { return sample.index.tensors[num
 const Breach kBreaches[] = {
     {"BlocksTooLarge", "outside 1 to 2^30",
      [](Sample& s) { s.index.block_bytes = (1u << 30) + 1; }},
+    {"OrderOfNothing", "order 0 is outside", [](Sample& s) { s.index.lineage = {.run = 1}; }},
+    {"OrderAboveAll", "outside 1 to 2^62",
+     [](Sample& s) {
+       s.index.lineage = {.run = 1, .order = ~uint64_t{0}};
+     }},
+    {"RunThatDescendsFromItself", "run 0000000000000005 is in a lineage twice",
+     [](Sample& s) {
+       s.index.lineage = {.run = 5, .order = 1, .parent = {}, .ancestors = {{5, 10}}};
+     }},
+    {"RunTwice", "run 0000000000000000 is in a lineage twice",
+     [](Sample& s) {
+       s.index.lineage = {.run = 5, .order = 1, .parent = {}, .ancestors = {{0, 10}, {0, 20}}};
+     }},
     {"BlocksOfNothing", "0 bytes", [](Sample& s) { s.index.block_bytes = 0; }},
     {"SameName", "two tensors are named 'step'", [](Sample& s) { T(s, 6).info.name = "step"; }},
     {"OverflowingShape", "tensor 'step' has no possible size",

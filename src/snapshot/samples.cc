@@ -184,6 +184,17 @@ Sample FullSample() {
   return sample;
 }
 
+namespace {
+
+Lineage RandomLineage(std::mt19937_64& random) {
+  Lineage lineage{.run = random() | 1, .order = random() % 1000 + 1};
+  if (random() % 2) lineage.parent = ParentSave{random(), random()};
+  for (uint64_t i = random() % 4; i > 0; --i) lineage.ancestors.push_back({2 * i, random()});
+  return lineage;
+}
+
+}  // namespace
+
 Sample RandomSample(uint64_t seed) {
   std::mt19937_64 random(seed);
   Sample sample;
@@ -209,6 +220,7 @@ Sample RandomSample(uint64_t seed) {
     twin.params.clear();
     index.tensors.push_back(twin);
   }
+  if (random() % 2) index.lineage = RandomLineage(random);
   return sample;
 }
 

@@ -47,6 +47,7 @@ class Snapshot:
     base: tuple  # step, low and high half of the hash; None: stands alone
     tensors: list  # of dicts
     index_hash: tuple  # low and high half
+    lineage: tuple = None  # run, order, parent (step, save_id) or None, [(run, up_to)]
 
 
 def read(data):
@@ -104,7 +105,19 @@ def parse_index(raw):
         if count:
             tensor["data_offset"] = (end + tensor["data_offset"]) % 2**64
             end = tensor["data_offset"] + sum(size for _, size, _, _ in tensor["blocks"])
-    return Snapshot(0, 0, 0, 0, block_bytes, profile, metadata, base, tensors, None)
+    lineage = parse_lineage(c)
+    return Snapshot(0, 0, 0, 0, block_bytes, profile, metadata, base, tensors, None, lineage)
+
+
+def parse_lineage(c):
+    while len(c.data) - c.at >= 8:
+        tag, section = c.raw(4), Cursor(c.raw(c.get("I")))
+        if tag == b"LINE":
+            run, order, has_parent, *parent, ancestors = section.get("QQBQQI")
+            return run, order, tuple(parent) if has_parent else None, [
+                section.get("QQ") for _ in range(ancestors)
+            ]
+    return None
 
 
 def parse_tensor(c, number):
