@@ -36,6 +36,7 @@ PUBLIC_HEADERS = {
     "lineage.h": "snapshot",
     "safetensors.h": "io",
     "store.h": "store",
+    "descent.h": "store",
     "retention.h": "store",
     "saver.h": "engine",
     "agent.h": "engine",

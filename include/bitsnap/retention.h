@@ -9,8 +9,8 @@
 
 namespace bitsnap {
 
-// A whole step stays when any rule says so; the newest one always does. Without keep_last and
-// keep_every all do.
+// Only whole steps of the current line count (docs/store.md, "Lines of descent"). One stays when any
+// rule says so; the newest sound one always does. Without keep_last and keep_every all do.
 struct RetentionPolicy {
   std::optional<uint64_t> keep_last;   // this many of the newest; at least 1
   std::optional<uint64_t> keep_every;  // steps that this divides; at least 1
@@ -19,6 +19,12 @@ struct RetentionPolicy {
   // Where the ranks' files are in directories of their own, on several machines: the newest step
   // that is durable in all of them. Newer ones do not count as whole yet.
   std::optional<uint64_t> whole_up_to;
+  // Removes the steps that the current run left behind when it went back to an earlier one.
+  bool drop_abandoned = false;
+  // Steps that could not be restored: they do not count, whatever their headers say.
+  std::vector<uint64_t> passed_over;
+  // Steps that stay whatever the rules say, as they are.
+  std::vector<uint64_t> keep;
 };
 
 struct PrunedStep {
@@ -39,6 +45,7 @@ struct PruneReport {
   std::vector<PrunedStep> removed;    // in the order of removal
   std::vector<PrunedStep> thinned;    // have lost their optimizer state
   std::vector<LeftAlone> left_alone;  // are in `kept`, as they were
+  std::vector<uint64_t> abandoned;    // left behind by the current run; whole, and still there
   uint64_t bytes = 0;                 // of all of them
 };
 

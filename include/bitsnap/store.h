@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include <bitsnap/descent.h>
 #include <bitsnap/options.h>
 #include <bitsnap/result.h>
 #include <bitsnap/retention.h>
@@ -38,6 +39,9 @@ struct SaveOptions {
   unsigned threads = 0;    // 0: one for each core this process may use
   bool overwrite = false;  // replace this rank's file of the step if it is there
   std::string metadata;    // opaque to BitSnap, given back by Snapshot::metadata()
+  // Whose save it is, the same for all ranks: see Store::NextLineage. Absent: the store's current
+  // run's.
+  std::optional<Lineage> lineage;
   // Rank 0 prunes the store by this as soon as its file is durable; with whole_up_to each rank does
   // that is given one.
   std::optional<RetentionPolicy> retention;
@@ -88,6 +92,7 @@ class Snapshot {
   std::optional<uint64_t> base_step() const;
   std::string_view profile() const;
   std::string_view metadata() const;
+  const Lineage& lineage() const;
   const std::vector<StoredTensor>& tensors() const;
   std::optional<size_t> Find(std::string_view name) const;
 
@@ -115,6 +120,7 @@ struct StepInfo {
   std::vector<uint32_t> ranks;        // present, in order
   bool whole = false;                 // every announced rank file and its base is there and sound
   std::string why_not;                // empty when whole
+  bool abandoned = false;             // by the current run, which went back to an earlier step
   uint64_t stored_bytes = 0;          // of the rank files, without hard-linked bases
   std::optional<uint64_t> base_step;  // of its lowest rank
 };
@@ -131,6 +137,7 @@ struct StoredFile {
   std::filesystem::path path;  // empty when it is not on disk
   RankOfStep id;
   uint64_t save_id = 0;
+  Lineage lineage;
   uint64_t bytes = 0;
   std::string hash;  // of header and index, in hex: tells apart any two files that differ
   std::optional<uint64_t> base_step;
@@ -156,6 +163,16 @@ class Store {
                                     FileSystem* file_system = nullptr);
 
   const std::filesystem::path& directory() const { return directory_; }
+
+  // Whose save `step` is that comes after `from`; absent: nothing was restored or saved. It goes on
+  // with the run of `from` or, where newer steps are there, begins a run that leaves them behind.
+  // A number below the newest step's, after nothing, begins a run that descends from none.
+  // `above_order`: the highest order of run in other machines' directories.
+  Result<Lineage> NextLineage(uint64_t step, const std::optional<Predecessor>& from,
+                              uint64_t above_order = 0) const;
+
+  // Where one rank's file comes from; its header, index and footer are checked.
+  Result<StepOrigin> OriginOf(const RankOfStep& id) const;
 
   // What Save refuses without looking into the tensors or writing: kInvalidArgument,
   // kAlreadyExists, or the store cannot be read.
@@ -183,7 +200,7 @@ class Store {
   Result<StoredFile> Adopt(std::span<const std::byte> content,
                            std::span<const std::byte> base_content = {});
 
-  // Opens the newest whole step and calls `use` with it. When the step cannot be opened, or `use`
+  // Opens the newest whole step of the current line and calls `use` with it. When the step cannot be opened, or `use`
   // fails for what is on disk (corrupt, truncated, newer version, missing base, I/O), appends it to
   // `passed_over` and goes on with the next older one; any other error of `use` is returned as is.
   // kNotFound when no step is left. Returns the step used.
@@ -198,9 +215,12 @@ class Store {
   Result<VerifyReport> Verify(std::optional<uint64_t> step = {}, unsigned threads = 0,
                               const Progress& progress = {}) const;
 
-  // Removes the whole steps that `policy` does not keep and drops old optimizer state. Other
-  // processes may save and restore meanwhile. Whatever stops it, all that is kept can be restored.
-  Result<PruneReport> Prune(const RetentionPolicy& policy, bool dry_run = false);
+  // Removes the whole steps that `policy` does not keep and drops old optimizer state. Before, it
+  // reads the newest steps that stay, unless this process has written or read them: damaged ones do
+  // not count. Other processes may save and restore meanwhile. Whatever stops it, all that is kept
+  // can be restored.
+  Result<PruneReport> Prune(const RetentionPolicy& policy, bool dry_run = false,
+                            const Progress& progress = {});
 
   // Removes what can never be restored: what killed saves left, and steps that are not whole.
   // Blocks are not read; that is Verify's work.

@@ -54,6 +54,7 @@ class MemorySnapshot final : public Snapshot::Impl {
     save_id = options.save_id;
     profile = ProfileName(Profile::kExact);  // whatever the file will lose
     metadata = options.metadata;
+    lineage = options.lineage.value_or(Lineage());
   }
 
   void AddTensor(const PlacedTensor& placed) {

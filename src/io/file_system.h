@@ -46,6 +46,7 @@ struct FileStatus {
   uint64_t links = 0;  // how many names it has, also outside of the store
   // When content, names or owner last changed; unlike the time of writing, nobody can set it.
   std::chrono::system_clock::time_point changed;
+  std::chrono::system_clock::time_point written;  // when content last changed
 };
 
 // Held until it is destroyed; a process that dies lets go of its locks.

@@ -18,6 +18,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::chrono::system_clock::time_point ToTime(const timespec& time) {
+  return std::chrono::system_clock::time_point(std::chrono::seconds(time.tv_sec) +
+                                               std::chrono::nanoseconds(time.tv_nsec));
+}
+
 Result<void> Check(int failed, std::string_view operation, const fs::path& path) {
   if (failed != 0) return SystemFail(errno, operation, path);
   return {};
@@ -78,10 +83,9 @@ class Posix final : public FileSystem {
   Result<FileStatus> Status(const fs::path& path) override {
     struct stat status;
     if (lstat(path.c_str(), &status) != 0) return SystemFail(errno, "look at", path);
-    const auto since_epoch = std::chrono::seconds(status.st_ctim.tv_sec) +
-                             std::chrono::nanoseconds(status.st_ctim.tv_nsec);
-    return FileStatus{TypeOf(status.st_mode), static_cast<uint64_t>(status.st_size), status.st_ino,
-                      status.st_nlink, std::chrono::system_clock::time_point(since_epoch)};
+    return FileStatus{TypeOf(status.st_mode), static_cast<uint64_t>(status.st_size),
+                      status.st_ino,          status.st_nlink,
+                      ToTime(status.st_ctim), ToTime(status.st_mtim)};
   }
 
   Result<std::vector<std::string>> List(const fs::path& path) override {

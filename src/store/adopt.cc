@@ -10,6 +10,7 @@
 #include "base/try.h"
 #include "io/read_range.h"
 #include "store/commit.h"
+#include "store/sound.h"
 #include "store/stored_file.h"
 
 namespace bitsnap {
@@ -38,14 +39,7 @@ class BytesFile final : public ReadableFile {
 // Opens it and reads every block, which checks their checksums.
 Result<SnapshotReader> OpenChecked(Bytes content) {
   BITSNAP_ASSIGN(SnapshotReader file, SnapshotReader::Open(std::make_unique<BytesFile>(content)));
-  std::vector<std::byte> buffer;
-  const auto& tensors = file.index().tensors;
-  for (size_t tensor = 0; tensor < tensors.size(); ++tensor) {
-    for (size_t block = 0; block < tensors[tensor].blocks.size(); ++block) {
-      buffer.resize(tensors[tensor].blocks[block].coded_bytes);
-      BITSNAP_TRY(file.ReadBlock(tensor, block, buffer));
-    }
-  }
+  BITSNAP_TRY(ReadBlocks(file));
   return file;
 }
 

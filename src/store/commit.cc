@@ -4,6 +4,7 @@
 
 #include "base/checksum.h"
 #include "base/try.h"
+#include "store/descent.h"
 #include "store/folder.h"
 #include "store/latest.h"
 #include "store/replace.h"
@@ -32,7 +33,10 @@ Result<void> CheckStepIsFree(const StoreLocation& store, const SaveOptions& opti
   const auto ids = ListRankFiles(store, options.step);
   if (!ids && ids.error().kind == ErrorKind::kNotFound) return {};
   if (!ids) return tl::make_unexpected(ids.error());
-  if (options.overwrite) return {};
+  if (options.overwrite || ids->empty()) return {};
+  BITSNAP_ASSIGN(const Lineage lineage,
+                 options.lineage ? Result<Lineage>(*options.lineage) : JoinLine(store));
+  if (IsLeftBehind(store, options, lineage)) return {};
   for (const RankFileId& id : *ids) {
     const auto path = store.StepFolder(options.step) / RankFileName(id);
     BITSNAP_ASSIGN(const bool is_claim, IsClaim(*store.file_system, path));

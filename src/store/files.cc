@@ -13,6 +13,7 @@ StoredFile Describe(const SnapshotReader& file) {
   StoredFile stored{.path = file.path(),
                     .id = {header.step, header.rank, header.world_size},
                     .save_id = header.save_id,
+                    .lineage = file.index().lineage,
                     .bytes = file.file_bytes(),
                     .hash = ToHex(file.index_hash()),
                     .base_step = {},

@@ -26,6 +26,7 @@ std::vector<std::string> FolderContents::All() const {
   std::vector<std::string> all = rank_files;
   all.insert(all.end(), base_links.begin(), base_links.end());
   all.insert(all.end(), temporaries.begin(), temporaries.end());
+  all.insert(all.end(), marks.begin(), marks.end());
   return all;
 }
 
@@ -41,6 +42,8 @@ Result<FolderContents> ListFolder(const StoreLocation& store, uint64_t step) {
       contents.ids[name] = status->id;
     } else if (ParseBaseLinkName(name)) {
       contents.base_links.push_back(name);
+    } else if (name == kAbandonedFileName || TargetOfTemporary(name) == kAbandonedFileName) {
+      contents.marks.push_back(name);
     } else if (RankOfTemporary(name)) {
       contents.temporaries.push_back(name);
     } else if (!contents.foreign) {
@@ -78,6 +81,7 @@ Result<bool> RemoveStep(const StoreLocation& store, uint64_t step, const FolderC
       BITSNAP_TRY(RemoveIfThere(file_system, folder / name));
     }
   }
+  BITSNAP_TRY(RemoveAll(file_system, folder, now.marks));
   const Result<void> removed = RemoveIfThere(file_system, folder);
   if (removed) return true;
   // A save may just have begun here.

@@ -1,5 +1,9 @@
 #include "store/latest.h"
 
+#include <algorithm>
+
+#include "store/descent.h"
+#include "store/folder.h"
 #include "store/replace.h"
 
 namespace bitsnap {
@@ -12,20 +16,25 @@ bool IsWhole(const StoreLocation& store, uint64_t step, uint32_t world_size) {
   return may_be && !SurveyStep(store, step).problem;
 }
 
-bool HasNewerWholeStep(const StoreLocation& store, uint64_t step) {
-  const auto steps = ListSteps(store);
-  if (!steps) return true;
-  for (auto newer = steps->rbegin(); newer != steps->rend() && *newer > step; ++newer) {
-    if (!SurveyStep(store, *newer).problem) return true;
+bool IsNewest(const StoreLocation& store, const Line& line, uint64_t step) {
+  const std::vector<uint64_t> steps = line.NotAbandoned();
+  for (auto newer = steps.rbegin(); newer != steps.rend() && *newer > step; ++newer) {
+    if (!SurveyStep(store, *newer).problem) return false;
   }
-  return false;
+  return std::ranges::binary_search(steps, step);
 }
 
 }  // namespace
 
 void UpdateLatest(const StoreLocation& store, uint64_t step, uint32_t world_size) {
-  if (!IsWhole(store, step, world_size) || HasNewerWholeStep(store, step)) return;
-  (void)WriteLatest(store, step);
+  if (!IsWhole(store, step, world_size)) return;
+  // What was left behind here has been replaced.
+  (void)RemoveIfThere(*store.file_system, store.StepFolder(step) / kAbandonedFileName);
+  const Result<Line> line = ReadLine(store);
+  if (!line) return;
+  // Whether the step is whole on all machines nobody can see here; Prune is told.
+  if (!IsPartial(store)) MarkAbandoned(store, *line);
+  if (IsNewest(store, *line, step)) (void)WriteLatest(store, step);
 }
 
 Result<void> WriteLatest(const StoreLocation& store, uint64_t step) {

@@ -5,8 +5,9 @@
 
 namespace bitsnap {
 
-// Writes the newest whole step's folder name into LATEST if `step`, which just got a rank file, is
-// that. Never fails: LATEST is a convenience, and what was saved is saved.
+// Where `step`, which just got a rank file, is whole: marks the steps that its run has left behind,
+// and writes its folder's name into LATEST if it is the newest of the current line. Never fails:
+// both are for people and for the case of damage, and what was saved is saved.
 void UpdateLatest(const StoreLocation& store, uint64_t step, uint32_t world_size);
 
 Result<void> WriteLatest(const StoreLocation& store, uint64_t step);

@@ -51,6 +51,10 @@ std::optional<RankFileId> RankOfTemporary(std::string_view temporary);
 // others: a step is then whole here without them.
 inline constexpr std::string_view kPartialFileName = "PARTIAL";
 
+// Lies in the folder of a step that a newer run left behind when it went back to an earlier one. It
+// is for the case that none of that run's own files can be read any more.
+inline constexpr std::string_view kAbandonedFileName = "ABANDONED";
+
 // Names the newest whole step, for people and scripts; BitSnap itself never reads it.
 inline constexpr std::string_view kLatestFileName = "LATEST";
 

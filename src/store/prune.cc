@@ -63,15 +63,17 @@ void ReportDamage(uint64_t step, std::string why, PruneReport& report) {
 
 }  // namespace
 
-Result<PruneReport> Store::Prune(const RetentionPolicy& policy, bool dry_run) {
-  const StoreLocation store{directory_, file_system_};
-  BITSNAP_ASSIGN(PrunePlan plan, PlanPrune(store, policy));
-  if (dry_run) return std::move(plan.report);
+Result<PruneReport> PruneStore(const StoreLocation& store, const RetentionPolicy& policy,
+                               const PruneScope& scope) {
+  BITSNAP_ASSIGN(PrunePlan plan, PlanPrune(store, policy, scope));
+  if (scope.dry_run) return std::move(plan.report);
+  // Where machines have directories of their own, only here is it known that a step is whole.
+  if (plan.line_is_durable) MarkAbandoned(store, plan.line);
   for (const RemovalPlan& removal : plan.removals) {
     BITSNAP_ASSIGN(const bool removed, RemoveStep(store, removal.step, removal.contents));
     if (!removed) ReportSavedAgain(removal.step, plan.report);
   }
-  if (!plan.removals.empty()) BITSNAP_TRY(file_system_->SyncDirectory(directory_));
+  if (!plan.removals.empty()) BITSNAP_TRY(store.file_system->SyncDirectory(store.directory));
   for (const ThinningPlan& thinning : plan.thinnings) {
     Result<void> thinned = ThinStep(store, thinning);
     if (thinned) continue;
@@ -80,6 +82,12 @@ Result<PruneReport> Store::Prune(const RetentionPolicy& policy, bool dry_run) {
     ReportDamage(thinning.step, std::move(error.message), plan.report);
   }
   return std::move(plan.report);
+}
+
+Result<PruneReport> Store::Prune(const RetentionPolicy& policy, bool dry_run,
+                                 const Progress& progress) {
+  return PruneStore({directory_, file_system_}, policy,
+                    {.lineage = {}, .saved = {}, .rank = {}, .dry_run = dry_run, .progress = progress});
 }
 
 }  // namespace bitsnap

@@ -10,10 +10,12 @@
 #include "base/parallel.h"
 #include "base/try.h"
 #include "store/commit.h"
+#include "store/descent.h"
 #include "store/pairs.h"
 #include "store/prune_plan.h"
 #include "store/save_input.h"
 #include "store/save_plan.h"
+#include "store/sound.h"
 
 namespace bitsnap {
 namespace {
@@ -40,6 +42,7 @@ SnapshotIndex MakeIndex(const SaveOptions& options, const SavePlan& plan,
   index.block_bytes = kBlockBytes;
   index.profile = ProfileName(options.profile);
   index.metadata = options.metadata;
+  index.lineage = options.lineage.value_or(Lineage());
   if (plan.base) index.base = BaseReference{plan.base_step, plan.base->index_hash()};
   index.tensors = std::move(tensors);
   return index;
@@ -79,9 +82,11 @@ Result<bool> TryPlan(const StoreLocation& store, const SaveOptions& options, con
   }
   if (PartTooFarOff(*records, plan.tasks)) return false;
   report.roles = input.RoleBytesOf(*records);
-  BITSNAP_TRY(writer.Finish(MakeIndex(options, plan, *std::move(records))));
+  BITSNAP_ASSIGN(const Hash128 index_hash,
+                 writer.Finish(MakeIndex(options, plan, *std::move(records))));
   report.stored_bytes = writer.offset();
   BITSNAP_TRY(pending.Commit());
+  RememberSound(store, options.step, {options.rank, options.world_size}, index_hash);
   return true;
 }
 
@@ -93,8 +98,9 @@ Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& optio
   }
 }
 
-void Retain(Store& store, const RetentionPolicy& policy, SaveReport& report) {
-  Result<PruneReport> pruned = store.Prune(policy);
+void Retain(const StoreLocation& store, const SaveOptions& options, SaveReport& report) {
+  const PruneScope scope{options.lineage, options.step, RankFileId{options.rank, options.world_size}};
+  Result<PruneReport> pruned = PruneStore(store, *options.retention, scope);
   if (pruned) {
     report.pruned = *std::move(pruned);
   } else {
@@ -110,10 +116,15 @@ Result<void> Store::Check(std::span<const TensorView> tensors, const SaveOptions
   return CheckStepIsFree({directory_, file_system_}, options);
 }
 
-Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOptions& options) {
+Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOptions& given) {
   const auto start = std::chrono::steady_clock::now();
   const StoreLocation store{directory_, file_system_};
-  BITSNAP_TRY(Check(tensors, options));
+  BITSNAP_TRY(Check(tensors, given));
+  SaveOptions options = given;
+  if (!options.lineage) {
+    BITSNAP_ASSIGN(options.lineage, JoinLine(store));
+  }
+  options.overwrite |= IsLeftBehind(store, options, *options.lineage);
   const SaveInput input = SaveInput::Create(tensors);
   BITSNAP_ASSIGN(SavePlan plan, PlanSave(store, options, input));
 
@@ -126,7 +137,7 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
   report.base_reason = plan.why;
   const auto& retention = options.retention;
   if (retention && (options.rank == 0 || retention->whole_up_to))
-    Retain(*this, *options.retention, report);
+    Retain(store, options, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

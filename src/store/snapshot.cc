@@ -20,6 +20,7 @@ class FileSnapshot final : public Snapshot::Impl {
     if (index.base) base_step = index.base->step;
     profile = index.profile;
     metadata = index.metadata;
+    lineage = index.lineage;
   }
 
   SnapshotSource source() const { return {&files_.file, files_.base ? &*files_.base : nullptr}; }
@@ -70,6 +71,7 @@ uint64_t Snapshot::save_id() const { return impl_->save_id; }
 std::optional<uint64_t> Snapshot::base_step() const { return impl_->base_step; }
 std::string_view Snapshot::profile() const { return impl_->profile; }
 std::string_view Snapshot::metadata() const { return impl_->metadata; }
+const Lineage& Snapshot::lineage() const { return impl_->lineage; }
 const std::vector<StoredTensor>& Snapshot::tensors() const { return impl_->tensors; }
 
 std::optional<size_t> Snapshot::Find(std::string_view name) const {

@@ -26,6 +26,7 @@ struct Snapshot::Impl {
   std::optional<uint64_t> base_step;
   std::string profile;
   std::string metadata;
+  Lineage lineage;
   std::vector<StoredTensor> tensors;
   std::unordered_map<std::string, size_t> by_name;
 };

@@ -47,6 +47,7 @@ Result<RankFileSummary> Summarize(const StoreLocation& store, uint64_t step, con
   for (const TensorRecord& tensor : opened.file.index().tensors) {
     summary.raw_bytes += RawBytes(tensor);
   }
+  summary.lineage = opened.file.index().lineage;
   if (opened.base) {
     summary.base_step = opened.file.index().base->step;
     summary.base_is_beside = opened.base->path().parent_path() == opened.file.path().parent_path();

@@ -74,6 +74,7 @@ struct RankFileSummary {
   std::optional<uint64_t> base_step;
   bool base_is_beside = false;  // the base's hard link is there, so that its own step may go
   std::string base_link;        // and has this name
+  Lineage lineage;
 };
 
 struct StepSurvey {

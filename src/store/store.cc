@@ -1,10 +1,12 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <bitsnap/store.h>
 
 #include "base/try.h"
+#include "store/descent.h"
 #include "store/snapshot.h"
 #include "store/step.h"
 
@@ -55,11 +57,12 @@ bool IsTheStepsFault(ErrorKind kind) {
   }
 }
 
-StepInfo ToStepInfo(uint64_t step, const StepSurvey& survey) {
+StepInfo ToStepInfo(uint64_t step, const StepSurvey& survey, bool is_abandoned) {
   StepInfo info;
   info.step = step;
   info.world_size = survey.world_size;
   info.whole = !survey.problem;
+  info.abandoned = is_abandoned;
   if (survey.problem) info.why_not = survey.problem->message;
   for (const auto& [id, file] : survey.files) {
     if (id.world_size != survey.world_size) continue;
@@ -92,7 +95,17 @@ Result<std::optional<uint64_t>> UseNewest(const Store& store, const std::vector<
 }
 
 tl::unexpected<Error> NothingRestored(const fs::path& directory,
-                                      const std::vector<PassedOver>& failures) {
+                                      const std::vector<PassedOver>& failures,
+                                      const std::vector<uint64_t>& abandoned) {
+  const std::string others =
+      abandoned.empty() ? ""
+                        : fmt::format("; step(s) {} are of a run that was left behind: ask for one "
+                                      "by its number",
+                                      fmt::join(abandoned, ", "));
+  if (failures.empty() && !abandoned.empty()) {
+    return Fail(ErrorKind::kMissingBase,
+                fmt::format("{}: no step of its newest run is left{}", directory.string(), others));
+  }
   if (failures.empty()) {
     return Fail(ErrorKind::kNotFound,
                 fmt::format("{}: no snapshot has been saved here", directory.string()));
@@ -102,8 +115,9 @@ tl::unexpected<Error> NothingRestored(const fs::path& directory,
     return failure.error.kind != ErrorKind::kNotFound;
   });
   const Error& newest = (told == failures.end() ? failures.begin() : told)->error;
-  return Fail(newest.kind, fmt::format("{}: none of its {} step(s) can be restored; the newest: {}",
-                                       directory.string(), failures.size(), newest.message));
+  return Fail(newest.kind,
+              fmt::format("{}: none of its {} step(s) can be restored{}; the newest: {}",
+                          directory.string(), failures.size(), others, newest.message));
 }
 
 }  // namespace
@@ -155,8 +169,11 @@ Result<uint64_t> Store::RestoreNewest(uint32_t rank,
   std::vector<PassedOver> failures;
   Result<std::optional<uint64_t>> used;
   std::optional<uint64_t> newest;
+  std::vector<uint64_t> abandoned;
   while (used && !*used) {
-    BITSNAP_ASSIGN(const std::vector<uint64_t> steps, ListSteps({directory_, file_system_}));
+    BITSNAP_ASSIGN(const Line line, ReadLine({directory_, file_system_}));
+    const std::vector<uint64_t> steps = line.NotAbandoned();
+    abandoned = line.Abandoned();
     // What was listed may have been pruned meanwhile; but only because there are newer steps.
     if (steps.empty() || steps.back() == newest) break;
     newest = steps.back();
@@ -167,15 +184,36 @@ Result<uint64_t> Store::RestoreNewest(uint32_t rank,
     passed_over->insert(passed_over->end(), failures.begin(), failures.end());
   }
   if (!used) return tl::make_unexpected(std::move(used).error());
-  if (!*used) return NothingRestored(directory_, failures);
+  if (!*used) return NothingRestored(directory_, failures, abandoned);
   return **used;
+}
+
+Result<Lineage> Store::NextLineage(uint64_t step, const std::optional<Predecessor>& from,
+                                   uint64_t above_order) const {
+  return ContinueLine({directory_, file_system_}, step, from, above_order);
+}
+
+Result<StepOrigin> Store::OriginOf(const RankOfStep& id) const {
+  const StoreLocation store{directory_, file_system_};
+  BITSNAP_ASSIGN(StepOrigin origin, ReadOrigin(store, id.step, {id.rank, id.world_size}));
+  origin.left_behind = ReadLeftBehind(store, id.step);
+  return origin;
 }
 
 Result<std::vector<StepInfo>> Store::List() const {
   const StoreLocation store{directory_, file_system_};
   BITSNAP_ASSIGN(const std::vector<uint64_t> steps, ListSteps(store));
   std::vector<StepInfo> infos;
-  for (uint64_t step : steps) infos.push_back(ToStepInfo(step, SurveyStep(store, step)));
+  std::vector<StepSurvey> surveys;
+  std::vector<StepOrigin> origins;
+  for (const uint64_t step : steps) {
+    surveys.push_back(SurveyStep(store, step));
+    origins.push_back(bitsnap::OriginOf(store, step, surveys.back()));
+  }
+  const Descent descent = FindDescent(origins, [&](size_t i) { return !surveys[i].problem; });
+  for (size_t i = 0; i < steps.size(); ++i) {
+    infos.push_back(ToStepInfo(steps[i], surveys[i], descent.is_abandoned[i]));
+  }
   return infos;
 }
 

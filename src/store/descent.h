@@ -1,0 +1,54 @@
+// Where the steps of a store come from, and the files that say which were left behind.
+#pragma once
+
+#include <vector>
+
+#include <bitsnap/descent.h>
+
+#include "store/step.h"
+
+namespace bitsnap {
+
+// The order in a step's file kAbandonedFileName, the highest where that says none; nullopt when
+// there is none.
+std::optional<uint64_t> ReadLeftBehind(const StoreLocation& store, uint64_t step);
+
+// What the file's index says; read once a process for each content.
+Result<StepOrigin> ReadOrigin(const StoreLocation& store, uint64_t step, const RankFileId& id);
+
+// Of the first rank file that can be opened.
+StepOrigin ReadOrigin(const StoreLocation& store, uint64_t step);
+
+// The same of a step that has been surveyed.
+StepOrigin OriginOf(const StoreLocation& store, uint64_t step, const StepSurvey& survey);
+
+// The steps of a store with what they descend from.
+struct Line {
+  std::vector<StepOrigin> steps;  // oldest first
+  Descent descent;
+
+  const StepOrigin* head() const { return descent.head ? &steps[*descent.head] : nullptr; }
+  // The steps that RestoreNewest may try, oldest first.
+  std::vector<uint64_t> NotAbandoned() const;
+  std::vector<uint64_t> Abandoned() const;
+  bool IsAbandoned(uint64_t step) const;
+};
+
+Result<Line> ReadLine(const StoreLocation& store);
+
+// Gives the steps that `line` abandons the file that says so, and takes it from the others. Errors
+// are left alone: the next save does it again.
+void MarkAbandoned(const StoreLocation& store, const Line& line);
+
+// The lineage for a save that does not say its own: that of the current run.
+Result<Lineage> JoinLine(const StoreLocation& store);
+
+// The lineage for a save of `step` after `from`. `above_order` as in Store::NextLineage.
+Result<Lineage> ContinueLine(const StoreLocation& store, uint64_t step,
+                             const std::optional<Predecessor>& from, uint64_t above_order);
+
+// Whether what is in the folder of the step that `options` are about was left behind by their run,
+// which `lineage` names: it is replaced without being asked. Other ranks may have replaced theirs.
+bool IsLeftBehind(const StoreLocation& store, const SaveOptions& options, const Lineage& lineage);
+
+}  // namespace bitsnap
