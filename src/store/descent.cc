@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kOrderPrefix = "order ";
 constexpr size_t kMaxMarkBytes = 4096;
 // Directories of machines do not see each other's steps, so that there ancestors stay that have none.
-constexpr size_t kMaxAncestors = 256;
+constexpr size_t kKeptAncestors = 256;
 
 // An index's hash names its content, so that nothing here can be out of date.
 class LineageCache {
@@ -143,7 +143,7 @@ Result<Lineage> Branch(const StoreLocation& store, const Line& line, uint64_t st
     if (step < from.step) ancestor.up_to = std::min(ancestor.up_to, step - 1);
     const bool is_nearest = lineage.ancestors.empty();
     if (is_nearest || keeps_all || HasStepOf(line, ancestor)) lineage.ancestors.push_back(ancestor);
-    if (lineage.ancestors.size() == kMaxAncestors) break;
+    if (lineage.ancestors.size() == kKeptAncestors) break;
   }
   return lineage;
 }

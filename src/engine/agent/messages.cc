@@ -26,6 +26,7 @@ Json ToJson(const PruneReport& report) {
           {"removed", ToJson(report.removed)},
           {"thinned", ToJson(report.thinned)},
           {"left", std::move(left)},
+          {"abandoned", report.abandoned},
           {"bytes", report.bytes}};
 }
 
@@ -33,7 +34,26 @@ Json ToJson(const std::optional<RetentionPolicy>& policy) {
   if (!policy) return nullptr;
   return {{"last", OptionalJson(policy->keep_last)},
           {"every", OptionalJson(policy->keep_every)},
-          {"drop", OptionalJson(policy->drop_optimizer_older_than)}};
+          {"drop", OptionalJson(policy->drop_optimizer_older_than)},
+          {"whole_up_to", OptionalJson(policy->whole_up_to)},
+          {"drop_abandoned", policy->drop_abandoned},
+          {"passed_over", policy->passed_over},
+          {"keep", policy->keep}};
+}
+
+Json ToJson(const std::optional<Lineage>& lineage) {
+  if (!lineage) return nullptr;
+  Json ancestors = Json::array();
+  for (const Ancestor& ancestor : lineage->ancestors) {
+    ancestors.push_back({{"run", ancestor.run}, {"up_to", ancestor.up_to}});
+  }
+  const ParentSave parent = lineage->parent.value_or(ParentSave());
+  return {{"run", lineage->run},
+          {"order", lineage->order},
+          {"has_parent", lineage->parent.has_value()},
+          {"parent_step", parent.step},
+          {"parent_save_id", parent.save_id},
+          {"ancestors", std::move(ancestors)}};
 }
 
 // Numbers that are no code become one that nothing has.
@@ -76,15 +96,40 @@ Result<PruneReport> ToPruneReport(const Json& json) {
   BITSNAP_ASSIGN(report.removed, ToList<PrunedStep>(fields.Array("removed"), ToPrunedStep));
   BITSNAP_ASSIGN(report.thinned, ToList<PrunedStep>(fields.Array("thinned"), ToPrunedStep));
   BITSNAP_ASSIGN(report.left_alone, ToList<LeftAlone>(fields.Array("left"), ToLeftAlone));
+  BITSNAP_ASSIGN(report.abandoned, ToList<uint64_t>(fields.Array("abandoned"), ToNumber));
   report.bytes = fields.U64("bytes");
   BITSNAP_TRY(fields.Check());
   return report;
 }
 
+Result<Ancestor> ToAncestor(const Json& json) {
+  Fields fields(json);
+  const Ancestor ancestor{fields.U64("run"), fields.U64("up_to")};
+  BITSNAP_TRY(fields.Check());
+  return ancestor;
+}
+
+Result<Lineage> ToLineage(const Json& json) {
+  Fields fields(json);
+  Lineage lineage{.run = fields.U64("run"), .order = fields.U64("order"), .parent = {},
+                  .ancestors = {}};
+  const ParentSave parent{fields.U64("parent_step"), fields.U64("parent_save_id")};
+  if (fields.Bool("has_parent")) lineage.parent = parent;
+  BITSNAP_ASSIGN(lineage.ancestors, ToList<Ancestor>(fields.Array("ancestors"), ToAncestor));
+  BITSNAP_TRY(fields.Check());
+  return lineage;
+}
+
 Result<RetentionPolicy> ToRetention(const Json& json) {
   Fields fields(json);
-  const RetentionPolicy policy{fields.OptionalU64("last"), fields.OptionalU64("every"),
-                               fields.OptionalU64("drop")};
+  RetentionPolicy policy;
+  policy.keep_last = fields.OptionalU64("last");
+  policy.keep_every = fields.OptionalU64("every");
+  policy.drop_optimizer_older_than = fields.OptionalU64("drop");
+  policy.whole_up_to = fields.OptionalU64("whole_up_to");
+  policy.drop_abandoned = fields.Bool("drop_abandoned");
+  BITSNAP_ASSIGN(policy.passed_over, ToList<uint64_t>(fields.Array("passed_over"), ToNumber));
+  BITSNAP_ASSIGN(policy.keep, ToList<uint64_t>(fields.Array("keep"), ToNumber));
   BITSNAP_TRY(fields.Check());
   return policy;
 }
@@ -164,6 +209,7 @@ Json ToJson(const SaveOptions& options) {
           {"threads", options.threads},
           {"overwrite", options.overwrite},
           {"metadata", BinaryJson(options.metadata)},
+          {"lineage", ToJson(options.lineage)},
           {"retention", ToJson(options.retention)}};
 }
 
@@ -183,6 +229,9 @@ Result<SaveOptions> ToSaveOptions(const Json& json) {
   options.threads = fields.U32("threads");
   options.overwrite = fields.Bool("overwrite");
   options.metadata = fields.Binary("metadata");
+  if (json.contains("lineage") && !json["lineage"].is_null()) {
+    BITSNAP_ASSIGN(options.lineage, ToLineage(json["lineage"]));
+  }
   if (json.contains("retention") && !json["retention"].is_null()) {
     BITSNAP_ASSIGN(options.retention, ToRetention(json["retention"]));
   }
