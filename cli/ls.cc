@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include <fmt/core.h>
@@ -10,10 +11,10 @@ namespace bitsnap::cli {
 
 namespace {
 
-// Index of the newest whole step, steps.size() when there is none.
+// Index of the newest whole step of the current line, steps.size() when there is none.
 size_t NewestWhole(const std::vector<StepInfo>& steps) {
   for (size_t i = steps.size(); i > 0; --i) {
-    if (steps[i - 1].whole) return i - 1;
+    if (steps[i - 1].whole && !steps[i - 1].abandoned) return i - 1;
   }
   return steps.size();
 }
@@ -29,6 +30,7 @@ Json ToJson(const std::vector<StepInfo>& steps) {
                     {"whole", step.whole},
                     {"why_not", step.whole ? Json(nullptr) : Json(step.why_not)},
                     {"newest_whole", i == newest},
+                    {"abandoned", step.abandoned},
                     {"stored_bytes", step.stored_bytes},
                     {"base_step", OptionalJson(step.base_step)}});
   }
@@ -46,10 +48,15 @@ void PrintText(const std::vector<StepInfo>& steps, const std::filesystem::path& 
                     fmt::format("{}/{}", step.ranks.size(), announced),
                     HumanBytes(step.stored_bytes),
                     step.base_step ? std::to_string(*step.base_step) : "-",
-                    step.whole ? "whole" : "broken: " + Printable(step.why_not)});
+                    !step.whole      ? "broken: " + Printable(step.why_not)
+                    : step.abandoned ? "abandoned"
+                                     : "whole"});
   }
   Print("{}", FormatTable("<>>>><", rows));
   if (newest < steps.size()) Print("* the newest whole step\n");
+  if (std::ranges::any_of(steps, &StepInfo::abandoned)) {
+    Print("abandoned: a newer run went back behind it; `bitsnap prune --abandoned` removes it\n");
+  }
 }
 
 Result<ExitCode> Ls(const std::filesystem::path& directory, bool json) {

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/progress.h"
 
 namespace bitsnap::cli {
 
@@ -35,6 +36,7 @@ Json ToJson(const PruneReport& report, bool dry_run) {
           {"removed", ToJson(report.removed)},
           {"optimizer_dropped", ToJson(report.thinned)},
           {"left_alone", left_alone},
+          {"abandoned", report.abandoned},
           {"bytes", report.bytes}};
 }
 
@@ -51,6 +53,10 @@ void PrintText(const PruneReport& report, bool dry_run) {
   for (const LeftAlone& left : report.left_alone) {
     Print("left alone: step {}: {}\n", left.step, Printable(left.why));
   }
+  if (!report.abandoned.empty()) {
+    Print("abandoned, and still there: {}; --abandoned removes them\n",
+               fmt::join(report.abandoned, " "));
+  }
   Print("{} of {} whole step(s) kept{}, {} {}given back\n", report.kept.size(),
              report.kept.size() + report.removed.size(),
              report.kept.empty() ? "" : fmt::format(": {}", fmt::join(report.kept, " ")),
@@ -60,7 +66,8 @@ void PrintText(const PruneReport& report, bool dry_run) {
 Result<ExitCode> Prune(const Args& args, bool json) {
   Result<Store> store = Store::Open(args.store);
   if (!store) return tl::make_unexpected(store.error());
-  const Result<PruneReport> report = store->Prune(args.policy, args.dry_run);
+  ProgressBar bar("check what stays");
+  const Result<PruneReport> report = store->Prune(args.policy, args.dry_run, bar.Callback());
   if (!report) return tl::make_unexpected(report.error());
   if (json) {
     PrintJson(ToJson(*report, args.dry_run));
@@ -86,6 +93,8 @@ void AddPrune(CLI::App& app, Command& command) {
             "Keep only the weights of steps more than N training steps before the newest");
   AddNumber(prune, "--whole-up-to", &args->policy.whole_up_to,
             "Where each machine has a folder of its own: the newest step that all of them have");
+  prune->add_flag("--abandoned", args->policy.drop_abandoned,
+                  "Remove the steps that a newer run went back behind");
   prune->add_flag("--dry-run,-n", args->dry_run, "Only tell what would be done");
   prune->callback(
       [args, &command] { command.run = [args](bool json) { return Prune(*args, json); }; });

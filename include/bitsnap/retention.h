@@ -9,8 +9,8 @@
 
 namespace bitsnap {
 
-// Only whole steps of the current line count (docs/store.md, "Lines of descent"). One stays when any
-// rule says so; the newest sound one always does. Without keep_last and keep_every all do.
+// Only whole steps of the current line count (docs/store.md, "Lines of descent"). One stays when
+// any rule says so; the newest sound one always does. Without keep_last and keep_every all do.
 struct RetentionPolicy {
   std::optional<uint64_t> keep_last;   // this many of the newest; at least 1
   std::optional<uint64_t> keep_every;  // steps that this divides; at least 1
@@ -25,6 +25,8 @@ struct RetentionPolicy {
   std::vector<uint64_t> passed_over;
   // Steps that stay whatever the rules say, as they are.
   std::vector<uint64_t> keep;
+
+  bool operator==(const RetentionPolicy&) const = default;
 };
 
 struct PrunedStep {

@@ -166,10 +166,9 @@ class Store {
 
   // Whose save `step` is that comes after `from`; absent: nothing was restored or saved. It goes on
   // with the run of `from` or, where newer steps are there, begins a run that leaves them behind.
-  // A number below the newest step's, after nothing, begins a run that descends from none.
-  // `above_order`: the highest order of run in other machines' directories.
-  Result<Lineage> NextLineage(uint64_t step, const std::optional<Predecessor>& from,
-                              uint64_t above_order = 0) const;
+  // A number below the newest step's, after nothing, begins a run that descends from none. Of what
+  // several directories answer, the one of the highest order and run is right for all.
+  Result<Lineage> NextLineage(uint64_t step, const std::optional<Predecessor>& from) const;
 
   // Where one rank's file comes from; its header, index and footer are checked.
   Result<StepOrigin> OriginOf(const RankOfStep& id) const;
@@ -200,7 +199,8 @@ class Store {
   Result<StoredFile> Adopt(std::span<const std::byte> content,
                            std::span<const std::byte> base_content = {});
 
-  // Opens the newest whole step of the current line and calls `use` with it. When the step cannot be opened, or `use`
+  // Opens the newest whole step of the current line and calls `use` with it. When the step cannot
+  // be opened, or `use`
   // fails for what is on disk (corrupt, truncated, newer version, missing base, I/O), appends it to
   // `passed_over` and goes on with the next older one; any other error of `use` is returned as is.
   // kNotFound when no step is left. Returns the step used.

@@ -21,6 +21,7 @@ from bitsnap.errors import (
     Truncated,
 )
 from bitsnap.records import (
+    Lineage,
     PassedOver,
     PrunedStep,
     PruneReport,
@@ -30,6 +31,7 @@ from bitsnap.records import (
     RoleBytes,
     SaveReport,
     StepInfo,
+    StepOrigin,
     StoredFile,
     StoredTensor,
     Tensor,
@@ -45,6 +47,7 @@ __all__ = [
     "DurabilityUnknown",
     "InvalidArgument",
     "IoFailed",
+    "Lineage",
     "MissingBase",
     "NewerVersion",
     "NotFound",
@@ -60,6 +63,7 @@ __all__ = [
     "SaveReport",
     "Snapshot",
     "StepInfo",
+    "StepOrigin",
     "Store",
     "StoredFile",
     "StoredTensor",

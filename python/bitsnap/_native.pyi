@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from bitsnap.records import (
+    Lineage,
     PassedOver,
     PruneReport,
     RankOfStep,
     RepairReport,
     SaveReport,
     StepInfo,
+    StepOrigin,
     StoredFile,
     StoredTensor,
     Tensor,
@@ -27,6 +29,11 @@ Buffer = Any
 
 def check_rank_file(content: Buffer) -> StoredFile:
     """Check all checksums of a rank file's bytes and say what it is. Nothing is decoded."""
+
+def find_descent(
+    origins: list[StepOrigin], is_whole: list[bool]
+) -> tuple[int | None, list[bool]]:
+    """The position of the current line's head, or None, and which steps it left behind."""
 
 class Layout:
     """Tensors without their memory: `data` is not looked at.
@@ -73,6 +80,10 @@ class Store:
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
         whole_up_to: int | None = None,
+        drop_abandoned: bool = False,
+        passed_over: Iterable[int] = (),
+        keep: Iterable[int] = (),
+        lineage: Lineage | None = None,
         progress: Progress | None = None,
     ) -> SaveReport:
         """Write one rank's part of a step and commit it, or leave the store as it was.
@@ -112,6 +123,19 @@ class Store:
         disk, is appended to `passed_over`, and the next older one is tried. NotFound when no step
         is left. The snapshot is closed when `use` returns.
         """
+    def next_lineage(
+        self,
+        step: int,
+        origin: StepOrigin | None = None,
+        is_restored: bool = False,
+        passed_over_newer: bool = False,
+    ) -> Lineage:
+        """Whose save `step` is that comes after `origin`, restored or saved by this process.
+
+        Where newer steps are there it begins a run that leaves them behind.
+        """
+    def origin_of(self, step: int, rank: int, world_size: int) -> StepOrigin:
+        """Where one rank's file comes from; its header, index and footer are checked."""
     def list(self) -> builtins.list[StepInfo]:
         """All steps, oldest first, broken ones included."""
     def verify(
@@ -125,6 +149,9 @@ class Store:
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
         whole_up_to: int | None = None,
+        drop_abandoned: bool = False,
+        passed_over: Iterable[int] = (),
+        keep: Iterable[int] = (),
         dry_run: bool = False,
     ) -> PruneReport:
         """Remove the whole steps that no rule keeps; the newest one always stays.
@@ -132,7 +159,9 @@ class Store:
         `keep_last` is how many of the newest stay, `keep_every` keeps the steps that it divides,
         and without both all stay. Steps more than `drop_optimizer_older_than` before the newest
         keep only their weights and what is no optimizer state. Where ranks save to directories of
-        their own, `whole_up_to` is the newest step that is durable in all of them.
+        their own, `whole_up_to` is the newest step that is durable in all of them. Only steps of
+        the current line count; those that it left behind go with `drop_abandoned`. Those in
+        `passed_over` do not count, those in `keep` stay whatever the rules say.
         """
     def repair(self, *, min_age: int = 3600, dry_run: bool = False) -> RepairReport:
         """Remove what can never be restored and did not change in the last `min_age` seconds."""
@@ -204,6 +233,10 @@ class Saver:
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
         whole_up_to: int | None = None,
+        drop_abandoned: bool = False,
+        passed_over: Iterable[int] = (),
+        keep: Iterable[int] = (),
+        lineage: Lineage | None = None,
     ) -> SaveTicket:
         """Copy the tensors and queue them; they may be changed once this returns."""
     def prepare(self, bytes: int) -> None:
@@ -247,6 +280,8 @@ class Snapshot:
     def world_size(self) -> int: ...
     @property
     def save_id(self) -> int: ...
+    @property
+    def lineage(self) -> Lineage: ...
     @property
     def base_step(self) -> int | None: ...
     @property

@@ -81,14 +81,46 @@ class PassedOver:
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """Where a save stands among the saves of its store (docs/store.md, "Lines of descent").
+
+    `run` 0 is the one run of all saves that do not say theirs; a run that begins later has a higher
+    `order`. `parent` is the step and save_id that it came after, `ancestors` the runs that it goes
+    on from and up to which step, the nearest first.
+    """
+
+    run: int = 0
+    order: int = 0
+    parent: tuple[int, int] | None = None
+    ancestors: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class StepOrigin:
+    """Where the save of a step comes from.
+
+    `left_behind` is the order of the run that went back behind it, as its folder says.
+    """
+
+    step: int
+    save_id: int
+    lineage: Lineage | None
+    left_behind: int | None = None
+
+
+@dataclass(frozen=True)
 class StepInfo:
-    """A step of a store. `why_not` is empty when it is whole."""
+    """A step of a store. `why_not` is empty when it is whole.
+
+    `abandoned`: the current run went back behind it.
+    """
 
     step: int
     world_size: int
     ranks: list[int]
     whole: bool
     why_not: str
+    abandoned: bool
     stored_bytes: int
     base_step: int | None
 
@@ -109,6 +141,7 @@ class StoredFile:
     id: RankOfStep
     path: Path
     save_id: int
+    lineage: Lineage
     bytes: int
     hash: str
     base_step: int | None
@@ -131,6 +164,7 @@ class PruneReport:
     removed: list[PrunedStep]
     optimizer_dropped: list[PrunedStep]
     left_alone: dict[int, str]
+    abandoned: list[int]  # left behind by the current run, and still there
     bytes: int
 
 

@@ -1,8 +1,13 @@
 #include "python/native/options.h"
 
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/vector.h>
+
 #include "python/native/errors.h"
 
 namespace bitsnap::python {
+
+namespace nb = nanobind;
 
 Profile ToProfile(const std::string& name) {
   const std::optional<Profile> profile = ParseProfile(name);
@@ -25,11 +30,26 @@ BaseChoice ToBase(const Base& base) {
          "unknown base '" + text + "'; use \"auto\", \"none\" or the number of a step"});
 }
 
-std::optional<RetentionPolicy> ToRetention(const Rule& keep_last, const Rule& keep_every,
-                                           const Rule& drop_optimizer_older_than,
-                                           const Rule& whole_up_to) {
-  if (!keep_last && !keep_every && !drop_optimizer_older_than) return std::nullopt;
-  return RetentionPolicy{keep_last, keep_every, drop_optimizer_older_than, whole_up_to};
+std::optional<RetentionPolicy> ToRetention(RetentionPolicy policy) {
+  const bool says_nothing = !policy.keep_last && !policy.keep_every &&
+                            !policy.drop_optimizer_older_than && !policy.drop_abandoned;
+  return says_nothing ? std::nullopt : std::optional(std::move(policy));
+}
+
+std::optional<Lineage> ToLineage(const nb::handle& record) {
+  if (record.is_none()) return std::nullopt;
+  Lineage lineage;
+  lineage.run = nb::cast<uint64_t>(record.attr("run"));
+  lineage.order = nb::cast<uint64_t>(record.attr("order"));
+  using Pair = std::pair<uint64_t, uint64_t>;
+  if (const nb::object parent = record.attr("parent"); !parent.is_none()) {
+    const auto [step, save_id] = nb::cast<Pair>(parent);
+    lineage.parent = ParentSave{step, save_id};
+  }
+  for (const auto& [run, up_to] : nb::cast<std::vector<Pair>>(record.attr("ancestors"))) {
+    lineage.ancestors.push_back({run, up_to});
+  }
+  return lineage;
 }
 
 }  // namespace bitsnap::python

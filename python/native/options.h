@@ -5,8 +5,10 @@
 #include <string>
 #include <variant>
 
+#include <bitsnap/lineage.h>
 #include <bitsnap/options.h>
 #include <bitsnap/retention.h>
+#include <nanobind/nanobind.h>
 
 namespace bitsnap::python {
 
@@ -15,10 +17,11 @@ Profile ToProfile(const std::string& name);
 using Base = std::variant<uint64_t, std::string>;  // a step, "auto" or "none"
 BaseChoice ToBase(const Base& base);
 
-// A rule of the three, absent or None; no policy when all are.
 using Rule = std::optional<uint64_t>;
-std::optional<RetentionPolicy> ToRetention(const Rule& keep_last, const Rule& keep_every,
-                                           const Rule& drop_optimizer_older_than,
-                                           const Rule& whole_up_to);
+// No policy when it asks for nothing.
+std::optional<RetentionPolicy> ToRetention(RetentionPolicy policy);
+
+// A Lineage of bitsnap/records.py, or None.
+std::optional<Lineage> ToLineage(const nanobind::handle& record);
 
 }  // namespace bitsnap::python

@@ -50,10 +50,30 @@ nb::object ToRecord(const PassedOver& passed_over) {
                              "error"_a = ToException(passed_over.error));
 }
 
+nb::object ToRecord(const Lineage& lineage) {
+  nb::list ancestors;
+  for (const Ancestor& each : lineage.ancestors) {
+    ancestors.append(nb::make_tuple(each.run, each.up_to));
+  }
+  const auto& parent = lineage.parent;
+  return Class("Lineage")(
+      "run"_a = lineage.run, "order"_a = lineage.order,
+      "parent"_a = parent ? nb::object(nb::make_tuple(parent->step, parent->save_id)) : nb::none(),
+      "ancestors"_a = nb::tuple(ancestors));
+}
+
+nb::object ToRecord(const StepOrigin& origin) {
+  return Class("StepOrigin")(
+      "step"_a = origin.step, "save_id"_a = origin.save_id,
+      "lineage"_a = origin.lineage ? ToRecord(*origin.lineage) : nb::none(),
+      "left_behind"_a = origin.left_behind);
+}
+
 nb::object ToRecord(const StepInfo& step) {
   return Class("StepInfo")("step"_a = step.step, "world_size"_a = step.world_size,
                            "ranks"_a = step.ranks, "whole"_a = step.whole,
-                           "why_not"_a = ToText(step.why_not), "stored_bytes"_a = step.stored_bytes,
+                           "why_not"_a = ToText(step.why_not), "abandoned"_a = step.abandoned,
+                           "stored_bytes"_a = step.stored_bytes,
                            "base_step"_a = step.base_step);
 }
 
@@ -63,8 +83,8 @@ nb::object ToRecord(const RankOfStep& id) {
 
 nb::object ToRecord(const StoredFile& file) {
   return Class("StoredFile")("id"_a = ToRecord(file.id), "path"_a = file.path,
-                             "save_id"_a = file.save_id, "bytes"_a = file.bytes,
-                             "hash"_a = file.hash, "base_step"_a = file.base_step,
+                             "save_id"_a = file.save_id, "lineage"_a = ToRecord(file.lineage),
+                             "bytes"_a = file.bytes, "hash"_a = file.hash, "base_step"_a = file.base_step,
                              "base_hash"_a = file.base_hash);
 }
 
@@ -82,7 +102,8 @@ nb::object ToRecord(const PruneReport& report) {
   for (const LeftAlone& left : report.left_alone) left_alone[nb::cast(left.step)] = ToText(left.why);
   return Class("PruneReport")("kept"_a = report.kept, "removed"_a = ToRecords(report.removed),
                               "optimizer_dropped"_a = ToRecords(report.thinned),
-                              "left_alone"_a = left_alone, "bytes"_a = report.bytes);
+                              "left_alone"_a = left_alone, "abandoned"_a = report.abandoned,
+                              "bytes"_a = report.bytes);
 }
 
 nb::object ToRecord(const RepairItem& item) {

@@ -13,6 +13,8 @@ namespace nb = nanobind;
 nb::object ToRecord(const SaveReport& report);
 nb::object ToRecord(const StoredTensor& tensor);
 nb::object ToRecord(const PassedOver& passed_over);
+nb::object ToRecord(const Lineage& lineage);
+nb::object ToRecord(const StepOrigin& origin);
 nb::object ToRecord(const StepInfo& step);
 nb::object ToRecord(const RankOfStep& id);
 nb::object ToRecord(const StoredFile& file);

@@ -9,6 +9,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
+#include <nanobind/stl/vector.h>
 
 #include "python/native/buffers.h"
 #include "python/native/options.h"
@@ -27,7 +28,8 @@ void DefineSave(nb::class_<Class>& bound, const char* documentation, Save save,
              uint32_t world_size, uint64_t save_id, const std::string& profile, const Base& base,
              double adam_eps, unsigned threads, bool overwrite, const nb::bytes& metadata,
              const Rule& keep_last, const Rule& keep_every, const Rule& drop_optimizer_older_than,
-             const Rule& whole_up_to, More... others) {
+             const Rule& whole_up_to, bool drop_abandoned, std::vector<uint64_t> passed_over,
+             std::vector<uint64_t> keep, const nb::object& lineage, More... others) {
         const TensorArguments arguments(tensors);
         SaveOptions options;
         options.step = step;
@@ -40,15 +42,19 @@ void DefineSave(nb::class_<Class>& bound, const char* documentation, Save save,
         options.threads = threads;
         options.overwrite = overwrite;
         options.metadata = std::string(metadata.c_str(), metadata.size());
+        options.lineage = ToLineage(lineage);
         options.retention =
-            ToRetention(keep_last, keep_every, drop_optimizer_older_than, whole_up_to);
+            ToRetention({keep_last, keep_every, drop_optimizer_older_than, whole_up_to,
+                         drop_abandoned, std::move(passed_over), std::move(keep)});
         return save(self, arguments.views(), std::move(options), others...);
       },
       "tensors"_a, "step"_a, nb::kw_only(), "rank"_a = 0, "world_size"_a = 1, "save_id"_a = 0,
       "profile"_a = "exact", "base"_a = "auto", "adam_eps"_a = SaveOptions().adam_eps,
       "threads"_a = 0, "overwrite"_a = false, "metadata"_a = nb::bytes(""),
       "keep_last"_a = nb::none(), "keep_every"_a = nb::none(),
-      "drop_optimizer_older_than"_a = nb::none(), "whole_up_to"_a = nb::none(), more...,
+      "drop_optimizer_older_than"_a = nb::none(), "whole_up_to"_a = nb::none(),
+      "drop_abandoned"_a = false, "passed_over"_a = nb::list(), "keep"_a = nb::list(),
+      "lineage"_a = nb::none(), more...,
       documentation);
 }
 

@@ -53,6 +53,7 @@ void BindSnapshot(nb::module_& module) {
       .def_prop_ro("rank", [](Self self) { return self.get().rank(); })
       .def_prop_ro("world_size", [](Self self) { return self.get().world_size(); })
       .def_prop_ro("save_id", [](Self self) { return self.get().save_id(); })
+      .def_prop_ro("lineage", [](Self self) { return ToRecord(self.get().lineage()); })
       .def_prop_ro("base_step", [](Self self) { return self.get().base_step(); })
       .def_prop_ro("profile", [](Self self) { return ToText(self.get().profile()); })
       .def_prop_ro("metadata",

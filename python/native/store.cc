@@ -6,7 +6,9 @@
 #include <bitsnap/store.h>
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "python/native/buffers.h"
 #include "python/native/errors.h"
@@ -124,10 +126,40 @@ nb::object Verify(const Store& self, std::optional<uint64_t> step, unsigned thre
 }
 
 nb::object Prune(Store& self, const Rule& keep_last, const Rule& keep_every,
-                 const Rule& drop_optimizer_older_than, const Rule& whole_up_to, bool dry_run) {
-  return ToRecord(WithoutGil([&] {
-    return self.Prune({keep_last, keep_every, drop_optimizer_older_than, whole_up_to}, dry_run);
-  }));
+                 const Rule& drop_optimizer_older_than, const Rule& whole_up_to,
+                 bool drop_abandoned, std::vector<uint64_t> passed_over, std::vector<uint64_t> keep,
+                 bool dry_run) {
+  const RetentionPolicy policy{keep_last,      keep_every,  drop_optimizer_older_than,
+                               whole_up_to,    drop_abandoned, std::move(passed_over),
+                               std::move(keep)};
+  return ToRecord(WithoutGil([&] { return self.Prune(policy, dry_run); }));
+}
+
+nb::object NextLineage(const Store& self, uint64_t step, const nb::object& from, bool is_restored,
+                       bool passed_over_newer) {
+  std::optional<Predecessor> predecessor;
+  if (!from.is_none()) {
+    predecessor = {nb::cast<uint64_t>(from.attr("step")), nb::cast<uint64_t>(from.attr("save_id")),
+                   ToLineage(from.attr("lineage")).value_or(Lineage()), is_restored,
+                   passed_over_newer};
+  }
+  return ToRecord(WithoutGil([&] { return self.NextLineage(step, predecessor); }));
+}
+
+nb::object OriginOf(const Store& self, uint64_t step, uint32_t rank, uint32_t world_size) {
+  return ToRecord(WithoutGil([&] { return self.OriginOf({step, rank, world_size}); }));
+}
+
+nb::object Find(const nb::list& origins, const std::vector<bool>& is_whole) {
+  std::vector<StepOrigin> steps;
+  for (const nb::handle origin : origins) {
+    steps.push_back({nb::cast<uint64_t>(origin.attr("step")),
+                     nb::cast<uint64_t>(origin.attr("save_id")), ToLineage(origin.attr("lineage")),
+                     nb::cast<std::optional<uint64_t>>(origin.attr("left_behind"))});
+  }
+  if (is_whole.size() != steps.size()) throw nb::value_error("one flag for each step");
+  const Descent descent = FindDescent(steps, [&](size_t i) { return is_whole[i]; });
+  return nb::make_tuple(descent.head, descent.is_abandoned);
 }
 
 nb::object Repair(Store& self, uint32_t min_age, bool dry_run) {
@@ -141,6 +173,8 @@ nb::object Repair(Store& self, uint32_t min_age, bool dry_run) {
 void BindStore(nb::module_& module) {
   module.def("check_rank_file", &Check, "content"_a,
              "Check all checksums of a rank file's bytes and say what it is.");
+  module.def("find_descent", &Find, "origins"_a, "is_whole"_a,
+             "The position of the current line's head, or None, and which steps it left behind.");
   nb::class_<Store> store(module, "Store",
                           "A directory of snapshots, one folder a step, one file a rank.");
   DefineSave<const nb::object&>(
@@ -155,6 +189,10 @@ void BindStore(nb::module_& module) {
       .def("open_rank", &OpenRank, "step"_a, "rank"_a, "world_size"_a,
            nb::rv_policy::take_ownership,
            "Open one rank's file, whatever else there is of its step.")
+      .def("next_lineage", &NextLineage, "step"_a, "origin"_a = nb::none(), "is_restored"_a = false,
+           "passed_over_newer"_a = false, "Whose save a step is that comes after another.")
+      .def("origin_of", &OriginOf, "step"_a, "rank"_a, "world_size"_a,
+           "Where one rank's file comes from.")
       .def("list_ranks", &ListRanks, "unreadable"_a = nb::none(),
            "All rank files by name, oldest step first; steps that cannot be listed are appended to "
            "`unreadable`.")
@@ -169,6 +207,7 @@ void BindStore(nb::module_& module) {
            "Decode every block of one step, or of all, and check it.")
       .def("prune", &Prune, nb::kw_only(), "keep_last"_a = nb::none(), "keep_every"_a = nb::none(),
            "drop_optimizer_older_than"_a = nb::none(), "whole_up_to"_a = nb::none(),
+           "drop_abandoned"_a = false, "passed_over"_a = nb::list(), "keep"_a = nb::list(),
            "dry_run"_a = false,
            "Remove the whole steps that no rule keeps; the newest one always stays.")
       .def("repair", &Repair, nb::kw_only(), "min_age"_a = 3600, "dry_run"_a = false,

@@ -192,7 +192,7 @@ Fault FaultOfPlacement(const SnapshotIndex& index, uint64_t payload_end) {
   return {};
 }
 
-// Order decides which run is the newest, so that no run may stand beside or above all that can come.
+// Order decides which run is the newest: none may stand beside run 0 or above all that can come.
 Fault FaultOfLineage(const Lineage& lineage) {
   if (lineage.run == 0) {
     const bool says_nothing = lineage == Lineage();

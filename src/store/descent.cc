@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::string_view kOrderPrefix = "order ";
 constexpr size_t kMaxMarkBytes = 4096;
-// Directories of machines do not see each other's steps, so that there ancestors stay that have none.
+// Directories of machines do not see each other's steps: there ancestors stay that have none.
 constexpr size_t kKeptAncestors = 256;
 
 // An index's hash names its content, so that nothing here can be out of date.
@@ -221,6 +221,10 @@ std::optional<uint64_t> ReadLeftBehind(const StoreLocation& store, uint64_t step
 
 Result<StepOrigin> ReadOrigin(const StoreLocation& store, uint64_t step, const RankFileId& id) {
   if (auto origin = FindInCache(store, step, id)) return *std::move(origin);
+  return OpenOrigin(store, step, id);
+}
+
+Result<StepOrigin> OpenOrigin(const StoreLocation& store, uint64_t step, const RankFileId& id) {
   BITSNAP_ASSIGN(const SnapshotReader file, OpenRankFile(store, step, id));
   Cache().Add(file.index_hash(), file.index().lineage);
   return StepOrigin{step, file.header().save_id, file.index().lineage, {}};
@@ -306,11 +310,14 @@ Result<Lineage> JoinLine(const StoreLocation& store) {
 }
 
 Result<Lineage> ContinueLine(const StoreLocation& store, uint64_t step,
-                             const std::optional<Predecessor>& from, uint64_t above_order) {
+                             const std::optional<Predecessor>& from) {
   BITSNAP_ASSIGN(const Line line, ReadLine(store));
-  const uint64_t order = std::max(HighestOrder(line), above_order);
+  const uint64_t order = HighestOrder(line);
   if (from) return ContinueWith(store, line, step, *from, order);
+  // While no step is whole, the other ranks of the first one may be on their way.
+  const Descent with_broken = FindDescent(line.steps, [](size_t) { return true; });
   const StepOrigin* head = line.head();
+  if (head == nullptr && with_broken.head) head = &line.steps[*with_broken.head];
   if (head == nullptr) return NewRun(order);
   const StepOrigin* newest = NewestOf(line, *head->lineage);
   if (step < newest->step && !Has(line, *head->lineage, step)) return NewRun(order);
@@ -325,7 +332,7 @@ bool IsLeftBehind(const StoreLocation& store, const SaveOptions& options, const 
   const bool is_marked = mark && *mark <= lineage.order;
   bool is_any_left_behind = false;
   for (const RankFileId& id : *ids) {
-    const Result<StepOrigin> origin = ReadOrigin(store, options.step, id);
+    const Result<StepOrigin> origin = OpenOrigin(store, options.step, id);
     if (origin ? !lineage.Includes(origin->lineage->run, options.step) : is_marked) {
       is_any_left_behind = true;
     } else if (!origin || origin->save_id != options.save_id || id.rank == options.rank) {

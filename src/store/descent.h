@@ -16,6 +16,9 @@ std::optional<uint64_t> ReadLeftBehind(const StoreLocation& store, uint64_t step
 // What the file's index says; read once a process for each content.
 Result<StepOrigin> ReadOrigin(const StoreLocation& store, uint64_t step, const RankFileId& id);
 
+// The same, and the index is read in any case: whether it can be may have changed.
+Result<StepOrigin> OpenOrigin(const StoreLocation& store, uint64_t step, const RankFileId& id);
+
 // Of the first rank file that can be opened.
 StepOrigin ReadOrigin(const StoreLocation& store, uint64_t step);
 
@@ -43,9 +46,9 @@ void MarkAbandoned(const StoreLocation& store, const Line& line);
 // The lineage for a save that does not say its own: that of the current run.
 Result<Lineage> JoinLine(const StoreLocation& store);
 
-// The lineage for a save of `step` after `from`. `above_order` as in Store::NextLineage.
+// Store::NextLineage.
 Result<Lineage> ContinueLine(const StoreLocation& store, uint64_t step,
-                             const std::optional<Predecessor>& from, uint64_t above_order);
+                             const std::optional<Predecessor>& from);
 
 // Whether what is in the folder of the step that `options` are about was left behind by their run,
 // which `lineage` names: it is replaced without being asked. Other ranks may have replaced theirs.

@@ -86,8 +86,10 @@ Result<PruneReport> PruneStore(const StoreLocation& store, const RetentionPolicy
 
 Result<PruneReport> Store::Prune(const RetentionPolicy& policy, bool dry_run,
                                  const Progress& progress) {
-  return PruneStore({directory_, file_system_}, policy,
-                    {.lineage = {}, .saved = {}, .rank = {}, .dry_run = dry_run, .progress = progress});
+  PruneScope scope;
+  scope.dry_run = dry_run;
+  scope.progress = progress;
+  return PruneStore({directory_, file_system_}, policy, scope);
 }
 
 }  // namespace bitsnap

@@ -9,6 +9,7 @@
 #include <bitsnap/store.h>
 
 #include "base/try.h"
+#include "store/descent.h"
 #include "store/folder.h"
 #include "store/latest.h"
 #include "store/step.h"
@@ -207,9 +208,15 @@ class Repairer {
   }
 
   Result<void> RepairLatest() {
-    std::optional<uint64_t> newest;
+    std::vector<StepOrigin> origins;
     for (const auto& [step, survey] : surveys_) {
-      if (!survey.problem) newest = step;
+      origins.push_back(OriginOf(store_, step, survey));
+    }
+    const auto is_whole = [&](size_t i) { return !surveys_.at(origins[i].step).problem; };
+    const Descent descent = FindDescent(origins, is_whole);
+    std::optional<uint64_t> newest;
+    for (size_t i = 0; i < origins.size(); ++i) {
+      if (is_whole(i) && !descent.is_abandoned[i]) newest = origins[i].step;
     }
     const fs::path path = store_.directory / kLatestFileName;
     BITSNAP_ASSIGN(const FileType type, store_.file_system->Type(path));

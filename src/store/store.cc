@@ -188,9 +188,8 @@ Result<uint64_t> Store::RestoreNewest(uint32_t rank,
   return **used;
 }
 
-Result<Lineage> Store::NextLineage(uint64_t step, const std::optional<Predecessor>& from,
-                                   uint64_t above_order) const {
-  return ContinueLine({directory_, file_system_}, step, from, above_order);
+Result<Lineage> Store::NextLineage(uint64_t step, const std::optional<Predecessor>& from) const {
+  return ContinueLine({directory_, file_system_}, step, from);
 }
 
 Result<StepOrigin> Store::OriginOf(const RankOfStep& id) const {

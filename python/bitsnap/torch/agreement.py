@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import bitsnap
-from bitsnap import PassedOver, RankOfStep, Snapshot, Store
+from bitsnap import PassedOver, RankOfStep, Snapshot, StepOrigin, Store
 from bitsnap.torch.engines import Engine
+from bitsnap.torch.line import Part, abandoned_steps
 from bitsnap.torch.parts import Content, in_memory, on_disk
 from bitsnap.torch.places import Places
 from bitsnap.torch.ranks import Ranks
@@ -53,6 +54,7 @@ class Agreement:
         self._engine = engine
         self._from_rank = from_rank
         self._is_partial = is_partial
+        self._abandoned: set[int] = set()
         self._failed: list[tuple[Save, Source]] = []
         self._taken: set[tuple[Save, int]] = set()  # from partners, into this rank's directory
 
@@ -67,8 +69,14 @@ class Agreement:
             if (failure := self._try(step, use)) is None:
                 return step
             self.passed_over.append(PassedOver(step, failure))
+        if self._abandoned and not self.passed_over:
+            raise bitsnap.MissingBase(
+                f"{self._store.directory}: no step of its newest run is left; of a run that was left "
+                f"behind are {', '.join(map(str, sorted(self._abandoned)))}: ask for one by its number"
+            )
         missing = all(isinstance(passed.error, bitsnap.NotFound) for passed in self.passed_over)
-        if missing and (len(self.passed_over) <= 1 or not self._is_partial):
+        is_new = not self._abandoned and (len(self.passed_over) <= 1 or not self._is_partial)
+        if missing and is_new:
             return None
         errors = [passed.error for passed in self.passed_over]
         # What is there and cannot be read says more than what was never saved completely.
@@ -86,24 +94,42 @@ class Agreement:
 
     def _newest_untried(self) -> int | None:
         """Looked up anew each time: another process may save and prune meanwhile."""
-        here = {key.id.step for key in self._held()}
-        if (snapshot := self._engine.newest()) is not None:
-            here.add(snapshot.step)
+        parts: list[Part] = []
         failure: bitsnap.BitSnapError | None = None
-        unreadable: list[PassedOver] = []
         try:
-            here |= {each.step for each in self._store.list_ranks(unreadable)}
+            parts = self._parts()
         except bitsnap.BitSnapError as error:
             failure = error  # told once the others, which wait, know
-        here |= {each.step for each in unreadable}
-        gathered = self._ranks.gather((here, failure and str(failure)))
+        gathered = self._ranks.gather((parts, failure and str(failure)))
         if failure is not None:
             raise failure
         for rank, (_, message) in enumerate(gathered):
             if message is not None:
                 raise bitsnap.IoFailed(f"rank {rank} cannot list its steps: {message}")
+        parts = [part for parts, _ in gathered for part in parts]
+        self._abandoned = abandoned_steps(parts)
         tried = {passed.step for passed in self.passed_over}
-        return max(set().union(*(steps for steps, _ in gathered)) - tried, default=None)
+        return max({part.step for part in parts} - self._abandoned - tried, default=None)
+
+    def _parts(self) -> list[Part]:
+        """All that this rank knows of: in its directory, in memory, held for others."""
+        parts = []
+        unreadable: list[PassedOver] = []
+        for id in self._store.list_ranks(unreadable):
+            if self._is_mine_to_check(id):
+                try:
+                    origin = self._store.origin_of(id.step, id.rank, id.world_size)
+                except bitsnap.BitSnapError:
+                    origin = None
+                parts.append(Part(id.step, id.rank, id.world_size, origin))
+        parts += [Part(each.step, self._ranks.rank, 0, None) for each in unreadable]
+        for key in self._held():
+            origin = StepOrigin(key.id.step, key.save_id, None)
+            parts.append(Part(key.id.step, key.id.rank, key.id.world_size, origin))
+        if (snapshot := self._engine.newest()) is not None:
+            origin = StepOrigin(snapshot.step, snapshot.save_id, snapshot.lineage)
+            parts.append(Part(snapshot.step, snapshot.rank, snapshot.world_size, origin))
+        return parts
 
     def _try(self, step: int, use: Use) -> bitsnap.BitSnapError | None:
         """Why the ranks cannot use the step; None when all have used it."""

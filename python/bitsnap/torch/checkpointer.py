@@ -9,11 +9,12 @@ from collections import defaultdict, deque
 from typing import Any
 
 import bitsnap
-from bitsnap import PassedOver, Snapshot, Store
+from bitsnap import PassedOver, Snapshot, StepOrigin, Store
 from bitsnap.torch.agreement import Agreement
 from bitsnap.torch.checks import require_one_of, require_whole
 from bitsnap.torch.content import content_of, content_to_json, decoding, find_loads
 from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, start_engine
+from bitsnap.torch.line import LineOfDescent
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizer_arguments import Optimizers
 from bitsnap.torch.optimizer_entries import Kept
@@ -51,6 +52,7 @@ class Checkpointer:
         keep_last: int | None = None,
         keep_every: int | None = None,
         drop_optimizer_older_than: int | None = None,
+        drop_abandoned: bool = False,
     ) -> None:
         """`threads` None means one for each core this process may use.
 
@@ -70,6 +72,10 @@ class Checkpointer:
         Each durable save then removes the steps that neither `keep_last` (how many of the newest)
         nor `keep_every` (multiples of it) keeps, and drops the optimizer state of steps more than
         `drop_optimizer_older_than` before the newest. Without any of them all steps stay.
+
+        A run that goes back, to an older step or to the beginning, leaves newer steps behind, with
+        a warning: they are neither restored nor counted any more, and stay unless `drop_abandoned`
+        (docs/store.md, "Lines of descent").
         """
         require_one_of(bitsnap.PROFILES, profile=profile)
         require_one_of(ENGINES, engine=engine)
@@ -102,14 +108,19 @@ class Checkpointer:
             "keep_last": keep_last,
             "keep_every": keep_every,
             "drop_optimizer_older_than": drop_optimizer_older_than,
+            "drop_abandoned": drop_abandoned,
         }
-        self._prunes = any(rule is not None for rule in self._retention.values())
+        self._prunes = any(rule not in (None, False) for rule in self._retention.values())
         if self._prunes:  # raises where it makes no sense
             self.store.prune(**self._retention, whole_up_to=0, dry_run=True)
         self._is_partial = False
         # Of which it is asked what is durable; more than can be under way.
         self._recent: deque[PendingSave] = deque(maxlen=16)
-        self._restored: set[int] = set()
+        self._untold: list[PendingSave] = []  # whose pruning may have failed
+        self._restored: set[int] = set()  # what the run stands on, where it is on disk
+        self._stands_on: list[int] = []  # the step restored, until a save is durable
+        self._doubtful: set[int] = set()  # passed over, and not saved anew
+        self._line = LineOfDescent(self.store)
         self._replicas = replicas
         self._replica_timeout = replica_timeout
         self._replicator: tuple[Any, Replicator] | None = None
@@ -128,8 +139,11 @@ class Checkpointer:
 
         Ctrl-C ends the waiting; the saves go on.
         """
-        self._warn_of_replicas()
-        self._engine.wait()
+        self._warn()
+        try:
+            self._engine.wait()
+        finally:
+            self._warn()
 
     def close(self) -> None:
         """Waits likewise, also for replicas, and gives back threads and memory.
@@ -138,7 +152,10 @@ class Checkpointer:
         Restoring is still possible.
         """
         self._finish_replicas()
-        self._engine.close()
+        try:
+            self._engine.close()
+        finally:
+            self._warn()
 
     def __enter__(self) -> Checkpointer:
         return self
@@ -149,6 +166,7 @@ class Checkpointer:
         else:
             self._finish_replicas()
             self._engine.leave()
+            self._warn()
 
     def prepare(
         self, model: Model | None = None, optimizer: Optimizers | None = None, extra: Any = None
@@ -188,16 +206,27 @@ class Checkpointer:
         if step is None:
             raise ValueError("step is None; pass a whole number")
         require_whole(0, step=step)
-        self._warn_of_replicas()
+        self._warn()
         ranks = Ranks()
         if ranks.world_size > 1 and self._on_busy == "skip":
             raise ValueError('on_busy="skip" is for one rank: each would skip other steps')
-        save_id = ranks.new_save_id()
-        retention = self._retention_of(ranks)
+        self._places_of(ranks)
+        save_id, lineage = self._line.next(ranks, step, self._is_partial)
+        if is_new_run := self._line.is_going_back(lineage):
+            self._recent.clear()
+            self._restored = {each for each in self._restored if each < step}
+        overwrite = overwrite or step in self._doubtful
+        self._doubtful.discard(step)
+        options = {"save_id": save_id, "lineage": lineage, **self._retention_of(ranks)}
+        if is_new_run and ranks.rank == 0:
+            self._line.warn_of_abandoned(lineage, step)
         save = None
         try:
-            save = self._save(ranks, save_id, retention, step, model, optimizer, extra, overwrite)
-            self._recent.append(save)
+            save = self._save(ranks, options, step, model, optimizer, extra, overwrite)
+            if not save.skipped:
+                self._recent.append(save)
+                self._untold.append(save)
+                self._line.saved(step, save_id, lineage)
         finally:
             self._replicate(ranks, save_id, save)
         save.count_from(called)
@@ -206,8 +235,7 @@ class Checkpointer:
     def _save(
         self,
         ranks: Ranks,
-        save_id: int,
-        retention: dict[str, int | None],
+        common: dict[str, Any],
         step: int,
         model: Model | None,
         optimizer: Optimizers | None,
@@ -217,10 +245,9 @@ class Checkpointer:
         options = {
             "rank": ranks.rank,
             "world_size": ranks.world_size,
-            "save_id": save_id,
             "profile": self._profile,
             "threads": self._threads,
-            **retention,
+            **common,
         }
         outgoing = Outgoing()
         model_state = ModelState(model)
@@ -257,15 +284,20 @@ class Checkpointer:
     def _finish_replicas(self) -> None:
         if self._replicator is not None:
             self._replicator[1].close()
-            self._warn_of_replicas()
+            self._warn()
 
-    def _warn_of_replicas(self) -> None:
-        for message in self._replicator[1].take_warnings() if self._replicator else []:
-            warnings.warn(f"bitsnap: {message}", RuntimeWarning, stacklevel=3)
+    def _warn(self) -> None:
+        """Tells what went wrong in the background since the last call."""
+        messages = [save.take_warning() for save in self._untold]
+        self._untold = [save for save in self._untold if not save.done()]
+        if self._replicator:
+            messages += [f"bitsnap: {each}" for each in self._replicator[1].take_warnings()]
+        for message in filter(None, messages):
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
 
     def _is_useless(self, step: int) -> bool:
         """Whether nobody can restore what the store holds of this step."""
-        self.wait()  # it may be under way
+        self._engine.wait()  # it may be under way
         passed_over = any(passed.step == step for passed in self.passed_over)
         return passed_over or any(s.step == step and not s.whole for s in self.store.list())
 
@@ -293,6 +325,7 @@ class Checkpointer:
         What was saved as `extra` is in `self.extra` afterwards. Objects with load_state_dict() in
         `extra` are loaded from what was saved at their place.
         """
+        self._warn()
         self.passed_over, self.restored_from = [], None
         require_whole(0, step=step, from_rank=from_rank)
         ranks = Ranks()
@@ -302,7 +335,11 @@ class Checkpointer:
         model_state = ModelState(model)
         optimizers = optimizer_states(optimizer, model_state)
 
+        used = None
+
         def use(snapshot: Snapshot) -> None:
+            nonlocal used
+            used = StepOrigin(snapshot.step, snapshot.save_id, snapshot.lineage)
             self._load(snapshot, model_state, optimizers, extra, strict)
 
         places = self._places_of(ranks)
@@ -319,9 +356,13 @@ class Checkpointer:
             for passed in self.passed_over:
                 message = f"bitsnap passed over step {passed.step}: {passed.error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
+            self._doubtful = {passed.step for passed in self.passed_over}
         self.restored_from = agreement.restored_from
-        if self.restored_from in ("disk", "partner"):
-            self._restored = {step}
+        if step is not None:
+            self._line.restored(used, bool(self.passed_over))
+            self._recent.clear()
+            self._restored = {step} if self.restored_from in ("disk", "partner") else set()
+            self._stands_on = [step]
         return step
 
     def _places_of(self, ranks: Ranks) -> Places:
@@ -332,7 +373,7 @@ class Checkpointer:
             self._places = (ranks.world, places)
         return self._places[1]
 
-    def _retention_of(self, ranks: Ranks) -> dict[str, int | None]:
+    def _retention_of(self, ranks: Ranks) -> dict[str, Any]:
         """Who prunes, and up to where. Collective.
 
         Where machines have directories of their own, in each of them the first rank, and it needs
@@ -341,13 +382,18 @@ class Checkpointer:
         places = self._places_of(ranks)
         if not self._prunes:
             return {}
-        if not self._is_partial:
-            return self._retention
         durable = {save.step for save in self._recent if save.seconds_until_durable is not None}
+        policy = {
+            **self._retention,
+            "passed_over": sorted(self._doubtful),
+            "keep": [] if durable else self._stands_on,
+        }
+        if not self._is_partial:
+            return policy
         everywhere = set.intersection(*ranks.gather(durable | self._restored))
         if not everywhere or ranks.rank != places.sharers(ranks.rank)[0]:
             return {}
-        return {**self._retention, "whole_up_to": max(everywhere)}
+        return {**policy, "whole_up_to": max(everywhere)}
 
     def _is_in_memory(self, ranks: Ranks, step: int | None, from_rank: int | None) -> bool:
         """Whether all agents have the same save, that of `step` if given. The same on all ranks."""

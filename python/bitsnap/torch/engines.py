@@ -27,6 +27,7 @@ class PendingSave:
     def __init__(self, ticket: SaveTicket | _Finished) -> None:
         self._ticket = ticket
         self._blocked_seconds = ticket.blocked_seconds
+        self._is_told = False  # that pruning failed
 
     def count_from(self, called: float) -> None:
         """Counts all of a call of save() that began at `called` and returns now."""
@@ -76,10 +77,21 @@ class PendingSave:
         if self.skipped:
             return None
         report = self._ticket.wait()
-        if report.prune_error is not None:
-            message = f"bitsnap saved step {self.step} but could not prune: {report.prune_error}"
+        if (message := self._take_warning(report)) is not None:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         return report
+
+    def take_warning(self) -> str | None:
+        """Why pruning failed, unless that was told; None, too, while it is not durable."""
+        if self.seconds_until_durable is None:
+            return None
+        return self._take_warning(self._ticket.wait())
+
+    def _take_warning(self, report: SaveReport) -> str | None:
+        if report.prune_error is None or self._is_told:
+            return None
+        self._is_told = True
+        return f"bitsnap saved step {self.step} but could not prune: {report.prune_error}"
 
     def wait(self) -> None:
         """Waits until it is durable. Raises why saving failed."""

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/try.h"
+#include "store/descent.h"
 #include "store/step.h"
 
 namespace bitsnap::agent {
@@ -190,7 +191,9 @@ bool Lane::IsStillThere(const State& state) const {
   const StoreLocation store{store_.directory(), &PosixFileSystem()};
   const auto file =
       OpenRankFile(store, state.options.step, {state.options.rank, state.options.world_size});
-  return file && file->header().save_id == state.options.save_id;
+  if (!file || file->header().save_id != state.options.save_id) return false;
+  const Result<Line> line = ReadLine(store);
+  return line && !line->IsAbandoned(state.options.step);
 }
 
 std::optional<Lease> Lane::LeaseNewest() {

@@ -65,7 +65,8 @@ class Lane {
   // arena is not lent or too small.
   Result<void> Submit(uint64_t arena, Manifest manifest, SaveOptions options, Tell tell);
 
-  // The newest state, unless its file on disk was removed or replaced since, or the whole store.
+  // The newest state, unless its file on disk was removed, replaced or left behind by another run
+  // since, or the whole store is another.
   // Its memory counts in the bound until it is given back.
   std::optional<Lease> LeaseNewest();
   void EndLease(uint64_t id, bool is_intact);

@@ -14,7 +14,7 @@
 namespace bitsnap::agent {
 
 // Raised with every change of what is said; agent and client must be of the same.
-inline constexpr uint32_t kProtocolVersion = 2;
+inline constexpr uint32_t kProtocolVersion = 3;
 
 struct Hello {
   uint32_t version = kProtocolVersion;

@@ -196,6 +196,9 @@ Manifest SomeManifest() {
   return manifest;
 }
 
+// As the other end gets it.
+Json Sent(const Json& body) { return *ParseBody(Json::to_cbor(body)); }
+
 TEST(Messages, RoundTrip) {
   const Json manifest = ToJson(SomeManifest());
   EXPECT_EQ(ToJson(*ToManifest(manifest)), manifest);
@@ -206,7 +209,12 @@ TEST(Messages, RoundTrip) {
   options.adam_eps = 1e-15;
   options.overwrite = true;
   options.metadata = std::string("\0\xff", 2);
-  options.retention = RetentionPolicy{1, std::nullopt, 3};
+  options.lineage =
+      Lineage{.run = 6, .order = 7, .parent = ParentSave{8, 9}, .ancestors = {{1, 2}}};
+  options.retention = RetentionPolicy{1, 2, 3, 4, true, {5, 6}, {7}};
+  const SaveOptions got = *ToSaveOptions(Sent(ToJson(options)));
+  EXPECT_EQ(got.lineage, options.lineage);
+  EXPECT_EQ(*got.retention, *options.retention);
   EXPECT_EQ(ToJson(*ToSaveOptions(ToJson(options))), ToJson(options));
   options.retention.reset();
   EXPECT_EQ(ToJson(*ToSaveOptions(ToJson(options))), ToJson(options));
@@ -215,14 +223,12 @@ TEST(Messages, RoundTrip) {
   report.base_reason = "why";
   report.seconds = 0.25;
   report.roles[Role::kMaster] = {5, 6};
-  report.pruned = PruneReport{{1, 2}, {{3, 4}}, {{5, 6}}, {{7, "so"}}, 8};
+  report.pruned = PruneReport{{1, 2}, {{3, 4}}, {{5, 6}}, {{7, "so"}}, {9}, 8};
+  EXPECT_EQ(ToSaveReport(ToJson(report))->pruned->abandoned, std::vector<uint64_t>{9});
   report.prune_error = Error{ErrorKind::kBusy, "later"};
   EXPECT_EQ(ToJson(*ToSaveReport(ToJson(report))), ToJson(report));
   EXPECT_EQ(ToSaveReport(ToJson(report))->prune_error->message, "later");
 }
-
-// As the other end gets it.
-Json Sent(const Json& body) { return *ParseBody(Json::to_cbor(body)); }
 
 // Every field removed, and every one of another type.
 template <class Decode>
