@@ -137,7 +137,7 @@ Result<Lineage> Branch(const StoreLocation& store, const Line& line, uint64_t st
   lineage.parent = ParentSave{from.step, from.save_id};
   std::vector<Ancestor> ancestors{{from.lineage.run, from.step}};
   ancestors.insert(ancestors.end(), from.lineage.ancestors.begin(), from.lineage.ancestors.end());
-  const bool keeps_all = IsPartial(store);
+  BITSNAP_ASSIGN(const bool keeps_all, IsPartial(store));
   for (Ancestor& ancestor : ancestors) {
     if (step < from.step && step == 0) break;
     if (step < from.step) ancestor.up_to = std::min(ancestor.up_to, step - 1);

@@ -33,7 +33,7 @@ void UpdateLatest(const StoreLocation& store, uint64_t step, uint32_t world_size
   const Result<Line> line = ReadLine(store);
   if (!line) return;
   // Whether the step is whole on all machines nobody can see here; Prune is told.
-  if (!IsPartial(store)) MarkAbandoned(store, *line);
+  if (!IsPartial(store).value_or(true)) MarkAbandoned(store, *line);
   if (IsNewest(store, *line, step)) (void)WriteLatest(store, step);
 }
 
