@@ -285,6 +285,15 @@ Result<Line> ReadLine(const StoreLocation& store) {
   return line;
 }
 
+void RemoveMark(const StoreLocation& store, uint64_t step) {
+  const auto folder = store.StepFolder(step);
+  const auto path = folder / kAbandonedFileName;
+  if (store.file_system->Type(path) == FileType::kNone) return;
+  (void)RemoveIfThere(*store.file_system, path);
+  // A power cut must not bring it back: it would count once the newer run cannot be read any more.
+  (void)store.file_system->SyncDirectory(folder);
+}
+
 void MarkAbandoned(const StoreLocation& store, const Line& line) {
   const StepOrigin* head = line.head();
   if (head == nullptr) return;
@@ -292,12 +301,14 @@ void MarkAbandoned(const StoreLocation& store, const Line& line) {
     const StepOrigin& origin = line.steps[i];
     const auto path = store.StepFolder(origin.step) / kAbandonedFileName;
     const bool is_marked = origin.left_behind.has_value();
-    if (line.descent.is_abandoned[i] && !is_marked) {
+    // One of before the step was saved anew counts for nothing.
+    const bool counts = is_marked && (!origin.lineage || IsMarked(origin, origin.lineage->order));
+    if (line.descent.is_abandoned[i] && !counts) {
       (void)ReplaceFile(*store.file_system, path, [&](WritableFile& file) {
         return file.Append(AsBytes(MarkContent(*head)));
       });
     } else if (!line.descent.is_abandoned[i] && is_marked) {
-      (void)RemoveIfThere(*store.file_system, path);
+      RemoveMark(store, origin.step);
     }
   }
 }

@@ -39,6 +39,9 @@ struct Line {
 
 Result<Line> ReadLine(const StoreLocation& store);
 
+// Takes from a step the file that says it was left behind, durably. Errors are left alone.
+void RemoveMark(const StoreLocation& store, uint64_t step);
+
 // Gives the steps that `line` abandons the file that says so, and takes it from the others. Errors
 // are left alone: the next save does it again.
 void MarkAbandoned(const StoreLocation& store, const Line& line);

@@ -1,4 +1,6 @@
 // Saving on a disk that fails at every single operation in turn, and one that loses power there.
+#include <fmt/format.h>
+
 #include "store/fault_test_util.h"
 
 namespace bitsnap {
@@ -50,6 +52,69 @@ TEST(StorePowerCutTest, ANewStoreIsThereAfterItsFirstSave) {
   fs.PowerCut();
   ExpectStep(store, 1, state);
   EXPECT_TRUE(fs.Open("/runs/a/LATEST"));
+}
+
+// A store on which runs go back to earlier steps.
+class MarksTest : public testing::Test {
+ protected:
+  MarksTest() : store_(*Store::OpenOrCreate("/s", &fs_)) {}
+
+  Predecessor Restored(uint64_t step) {
+    const auto snapshot = store_.OpenStep(step);
+    EXPECT_TRUE(snapshot) << step;
+    return {step, snapshot->save_id(), snapshot->lineage(), /*is_restored=*/true};
+  }
+
+  void SaveAfter(const std::optional<Predecessor>& from, uint64_t step) {
+    const SaveOptions options{
+        .step = step, .save_id = ++saves_, .lineage = *store_.NextLineage(step, from)};
+    ASSERT_TRUE(Save(store_, state_, options)) << step;
+  }
+
+  void Lose(uint64_t step) {
+    const auto path = fmt::format("/s/step-{:08}/rank-00000-of-00001.bsnap", step);
+    ASSERT_TRUE(fs_.Remove(path));
+  }
+
+  uint64_t Newest() {
+    return store_.RestoreNewest(0, [](const Snapshot&) -> Result<void> { return {}; }).value_or(0);
+  }
+
+  MemoryFileSystem fs_;
+  Store store_;
+  uint64_t saves_ = 0;
+  const Contents state_ = SmallState(1, 300);
+};
+
+TEST_F(MarksTest, APowerCutBringsNoneBack) {
+  SaveAfter({}, 1);
+  SaveAfter(Restored(1), 2);
+  SaveAfter(Restored(2), 3);
+  SaveAfter(Restored(1), 2);  // leaves 3 behind
+  SaveAfter(Restored(3), 4);  // comes back to it
+  fs_.PowerCut();
+  Lose(4);
+  EXPECT_EQ(Newest(), 3u);
+  SaveAfter(Restored(1), 3);  // leaves 2 behind, and 3, in whose place it is
+  SaveAfter(Restored(3), 4);
+  fs_.PowerCut();
+  EXPECT_EQ(fs_.Type("/s/step-00000003/ABANDONED"), FileType::kNone);
+}
+
+TEST_F(MarksTest, OneFromBeforeAStepWasSavedAnewIsWrittenAgain) {
+  SaveAfter({}, 1);
+  SaveAfter(Restored(1), 2);
+  SaveAfter(Restored(1), 2);
+  SaveAfter(Restored(1), 3);  // leaves 2 behind
+  {
+    ASSERT_TRUE(fs_.Remove("/s/step-00000002/ABANDONED"));
+    const auto mark = *fs_.Create("/s/step-00000002/ABANDONED");
+    ASSERT_TRUE(mark->Append(AsBytes("order 1\n")));
+  }
+  SaveAfter(Restored(3), 4);
+  Lose(4);
+  Lose(3);
+  EXPECT_EQ(Newest(), 1u);
 }
 
 TEST_P(StoreFaultTest, APowerCutNeverTakesWhatWasReportedDurable) {

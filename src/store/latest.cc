@@ -29,7 +29,7 @@ bool IsNewest(const StoreLocation& store, const Line& line, uint64_t step) {
 void UpdateLatest(const StoreLocation& store, uint64_t step, uint32_t world_size) {
   if (!IsWhole(store, step, world_size)) return;
   // What was left behind here has been replaced.
-  (void)RemoveIfThere(*store.file_system, store.StepFolder(step) / kAbandonedFileName);
+  RemoveMark(store, step);
   const Result<Line> line = ReadLine(store);
   if (!line) return;
   // Whether the step is whole on all machines nobody can see here; Prune is told.
