@@ -8,7 +8,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PREFIX ?= /usr/local
-KILLS ?= 500
+KILLS ?= 1000
 JOBS := $(shell nproc)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 PYTHON := .venv/bin/python
@@ -93,7 +93,8 @@ quality: .venv/bitsnap.stamp  ## Do lossy profiles hurt? Train, restore, go on, 
 	@OMP_WAIT_POLICY=PASSIVE $(PYTHON) bench/quality/quality.py --csv bench/results/quality.csv
 	@$(PYTHON) bench/quality/quality_report.py
 
-soak: build-release .venv/bitsnap.stamp  ## Crash storm: KILLS (500) of commands and of training runs
+soak: build-release .venv/bitsnap.stamp  ## Crash storm: power cuts, and KILLS (1000) of who saves
+	@BITSNAP_STORM_ROUNDS=20000 build/release/store_test --gtest_filter='*PowerCutStorm*' --gtest_brief=1
 	@$(PYTHON) scripts/soak --kills $(KILLS)
 
 fuzz:  ## Every fuzzer for a minute

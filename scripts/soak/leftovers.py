@@ -10,16 +10,20 @@ class Broken(AssertionError):
     """A promise was not kept."""
 
 
-def check_names(store, ranks):
-    """A store that nobody saves into holds whole steps, their links to bases, and LATEST."""
+def check_names(store, ranks, newest):
+    """A store that nobody saves into holds whole steps, their links to bases, and LATEST.
+
+    `newest` is the step that LATEST must name.
+    """
     steps = sorted(store.glob("step-*"))
     if sorted(store.iterdir()) != [store / "LATEST", *steps]:
         raise Broken(f"left over in the store: {os.listdir(store)}")
-    if (store / "LATEST").read_text() != f"{steps[-1].name}\n":
-        raise Broken("LATEST names another step than the newest")
+    if (store / "LATEST").read_text() != f"step-{newest:08}\n":
+        raise Broken(f"LATEST names another step than the newest, {newest}")
     for folder in steps:
         names = sorted(path.name for path in folder.iterdir())
         links = [name for name in names if re.fullmatch(r"rank-\d{5}-of-\d{5}\.base-.*", name)]
+        links += [name for name in names if name == "ABANDONED"]
         files = [f"rank-{rank:05}-of-{ranks:05}.bsnap" for rank in range(ranks)]
         if sorted(files + links) != names:
             raise Broken(f"left over in {folder.name}: {names}")
@@ -47,6 +51,8 @@ def check_machine(store, runtime, shared_memory, patience=10):
         raise Broken(f"agents left over: {agents}")
     if left := [str(path) for path in runtime.rglob("*")]:
         raise Broken(f"left over in the runtime folder: {left}")
-    new = {name for name in os.listdir("/dev/shm") if "bitsnap" in name} - shared_memory
+    # Benchmarks put stores there.
+    names = {name for name in os.listdir("/dev/shm") if "bitsnap" in name and "bench" not in name}
+    new = names - shared_memory
     if new:
         raise Broken(f"left over in /dev/shm: {new}")

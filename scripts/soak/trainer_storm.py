@@ -1,31 +1,42 @@
-"""Crash storm on training runs: SIGKILL of all ranks, of one, of the agent, at random instants.
+"""Crash storm on training runs: SIGKILL of all ranks, of one, of the agent, at random instants and
+at chosen system calls; saves that fail; runs that go back, start afresh and meet each other; and
+files that break.
 
-After every kill, before anything is cleaned up: each rank restores one and the same whole step, to
-the bit, that is no older than the last that all ranks reported durable. After a clean end nothing is
-left over.
+After every round, before anything is cleaned up: each rank restores one and the same save that the
+account allows, to the bit. After a clean end nothing is left over.
 """
 
 import os
-import random
 import signal
 import time
 from collections import Counter
-from functools import partial
 from glob import glob
 from pathlib import Path
+from random import Random
 
+import stored
+import strike
 import torch
 import torch._dynamo  # noqa: F401  # an optimizer imports it: once here, not in every child
 import torch.distributed
-import trainer
-import training
+from account import Account
 from child import Child
+from damage import damage_something, remove_damaged
 from leftovers import Broken, agents_of, check_machine, check_names
+from told import Told
+from trainer import Plan, train
 
 import bitsnap
 
 PATIENCE = 120  # seconds that nothing may take
 PROFILES = ("exact", "fast")
+RETENTIONS = (
+    dict(keep_last=2, keep_every=5, drop_optimizer_older_than=4),
+    dict(keep_last=1),
+    dict(keep_last=3, drop_abandoned=True),
+    dict(),
+)
+CHANGES_OF_A_RUN = 100  # about so many
 
 torch.set_num_threads(1)
 
@@ -40,11 +51,13 @@ class TrainerStorm:
         self.runtime.mkdir(mode=0o700)
         os.environ["XDG_RUNTIME_DIR"] = str(self.runtime)
         self.shared_memory = set(os.listdir("/dev/shm"))
-        self.random = random.Random(seed)
-        self.victims = ["all ranks"] if ranks == 1 else ["one rank", "all ranks"]
+        self.strikes = strike.Strikes(self.store, self.folder / "struck")
+        self.random = Random(seed)
+        self.victims = ["call", "all ranks"] if ranks == 1 else ["call", "one rank", "all ranks"]
         if engine == "agent":
             self.victims += ["agent", "agent and all ranks"]
-        self.durable = 0  # the last step that all ranks have reported
+        self.account = Account()
+        self.has_damage = False
         self.seconds = 0.5  # that a round takes when nobody is killed, about
         self.counts = Counter()
 
@@ -52,8 +65,10 @@ class TrainerStorm:
         try:
             self.quiet_round()
             while self.counts["kills"] < kills:
-                self.round(self.random.choice(self.victims))
+                self.round(self.random.choice([*self.victims, "fail"]))
                 self.check()
+                if self.random.random() < 0.25 and self.damage():
+                    self.check()
                 if self.random.random() < 0.1:
                     self.quiet_round()
                 progress(self.counts["kills"])
@@ -64,21 +79,62 @@ class TrainerStorm:
     def quiet_round(self):
         """Nobody is killed, and nothing is left over."""
         started = time.monotonic()
-        self.round(None)
+        self.go([self.plan()])
         self.seconds = time.monotonic() - started
         check_machine(self.store, self.runtime, self.shared_memory)
+        if self.has_damage:
+            remove_damaged(self.store, self.held())
+            self.has_damage = False
         bitsnap.Store(self.store).repair(min_age=0)  # after the kills before
-        self.round(None)
+        self.go([self.plan()])
         check_machine(self.store, self.runtime, self.shared_memory)
-        check_names(self.store, self.ranks)
         self.check()
+        check_names(self.store, self.ranks, self.account.floor.step)
+
+    # What a round does.
 
     def round(self, victim):
-        """A training run that goes on from the newest step, and the death of `victim`."""
+        """A run that goes on from the newest step, or does not, and the death of `victim`."""
+        kinds = {"go on": 60, "go back": 20, "start afresh": 5, "two runs": 15}
+        (kind,) = self.random.choices([*kinds], [*kinds.values()])
+        settings = dict(survives=victim == "fail")
+        if kind == "go back":
+            settings["step"] = self.step_to_go_back_to()
+        # Where the newest step is 1, the first of a new run is there already.
+        elif kind == "start afresh" and self.account.floor.step > 1:
+            settings["afresh"] = True
+        if kind == "two runs" and self.ranks == 1:
+            plans = [self.plan(survives=True), self.plan(survives=True, engine="thread")]
+        else:
+            plans = [self.plan(**settings)]
+        self.counts[f"times {kind}"] += 1
+        self.go(plans, victim)
+
+    def plan(self, **settings):
+        saves = self.random.randint(2, 8)
+        defaults = dict(
+            store=str(self.store), rendezvous=str(self.folder / "rendezvous"),
+            number=self.account.reserve(saves), saves=saves, world_size=self.ranks,
+            engine=self.engine, profile=self.random.choice(PROFILES),
+            settings=self.random.choice(RETENTIONS),
+        )  # fmt: skip
+        # Of several ranks some may come through: that is the end of the step that is replaced.
+        if self.ranks == 1 and self.random.random() < 0.3:
+            defaults["again"] = self.random.randrange(1, saves)
+        return Plan(**{**defaults, **settings})
+
+    def step_to_go_back_to(self):
+        held = [save for save in self.held().values() if not save.thin and not save.damaged]
+        return self.random.choice(held).step
+
+    def go(self, plans, victim=None):
+        """Runs of all ranks at once, and what becomes of them."""
         before = self.unfinished_files()
-        trainers = self.start()
+        trainers = [child for plan in plans for child in self.start(plan, victim)]
         try:
-            if victim is not None:
+            if victim == "call":
+                self.wait_for_strike(trainers)
+            elif victim not in (None, "fail"):
                 self.wait_for_an_instant(trainers, before)
                 self.strike(victim, trainers)
             for child in trainers:
@@ -88,22 +144,37 @@ class TrainerStorm:
             for child in trainers:
                 child.kill()
         self.counts["files left unfinished"] += len(self.unfinished_files() - before)
-        self.judge(trainers)
+        self.count_strikes(victim)
+        self.judge(plans, trainers, victim)
 
-    def start(self):
-        rendezvous = self.folder / "rendezvous"
-        rendezvous.unlink(missing_ok=True)
-        options = dict(
-            store=self.store, world_size=self.ranks, rendezvous=rendezvous, engine=self.engine,
-            profile=self.random.choice(PROFILES), steps=self.random.randint(2, 8),
-        )  # fmt: skip
-        return [
-            self.fork(lambda tell, rank=rank: trainer.train(tell, rank=rank, **options))
-            for rank in range(self.ranks)
-        ]
+    def start(self, plan, victim):
+        Path(plan.rendezvous).unlink(missing_ok=True)
+        chosen = self.random.randrange(self.ranks)
+        hit = {"call": strike.kill, "fail": strike.fail}.get(victim)
+        what = hit(self.random, CHANGES_OF_A_RUN) if hit else None
+
+        def work(tell, rank):
+            if what and plan.engine == "agent":
+                os.environ.update(self.strikes.environment(what))  # of an agent that it starts
+            elif what and rank == chosen:
+                self.strikes.here(what)
+            train(tell, rank, plan)
+
+        return [self.fork(lambda tell, rank=rank: work(tell, rank)) for rank in range(self.ranks)]
 
     def fork(self, work):
         return Child(work, self.folder / "errors")
+
+    # Deaths.
+
+    def wait_for_strike(self, trainers):
+        """Where one rank dies the others notice, or else their launcher ends them."""
+        while not all(child.wait(0) for child in trainers):
+            if any(child.code not in (None, 0) for child in trainers):
+                for child in trainers:
+                    child.wait(1)
+                kill_all(trainers)
+            time.sleep(0.001)
 
     def wait_for_an_instant(self, trainers, before):
         """Any, or one while a file is written or committed."""
@@ -147,53 +218,66 @@ class TrainerStorm:
             os.kill(agent, signal.SIGKILL)
         return len(agents)
 
-    def judge(self, trainers):
+    def count_strikes(self, victim):
+        struck = len(self.strikes.take())
+        if victim == "call":
+            self.counts["kills"] += struck
+            self.counts["at a call"] += struck
+        else:
+            self.counts["failures"] += struck
+
+    # What they told, and what restores.
+
+    def judge(self, plans, trainers, victim):
         """What the trainers told against what they had promised before."""
-        told = [child.lines() for child in trainers]
         killed = any(child.code == -signal.SIGKILL for child in trainers)
-        for line in (line for lines in told for line in lines):
-            if line.startswith("broken") or (line.startswith("failed") and not killed):
-                raise Broken(line)
-        restored = {line for lines in told for line in lines if line.startswith("restored")}
-        for line in restored:
-            _, step, source = line.split()
-            self.counts[f"restored from {source}"] += 1
-            if int(step) < self.durable:
-                raise Broken(f"step {self.durable} was durable, a trainer restored {step}")
-        if len({line.split()[1] for line in restored}) > 1:
-            raise Broken(f"ranks restored different steps: {sorted(restored)}")
-        if not killed and not all("closed" in lines for lines in told):
-            raise Broken(f"a trainer did not end well: {[child.code for child in trainers]}")
-        durable = [[int(l.split()[1]) for l in lines if l.startswith("durable")] for lines in told]
-        if all(durable):
-            self.durable = max(self.durable, min(steps[-1] for steps in durable))
+        if not killed and any(child.code != 0 for child in trainers):
+            raise Broken(f"a trainer did not end well: {[child.lines() for child in trainers]}")
+        told = []
+        for number, plan in enumerate(plans):
+            lines = [child.lines() for child in trainers[number * self.ranks :][: self.ranks]]
+            told.append(Told(plan, lines, killed, self.account))
+        for each in told:
+            each.take_restored(alone=len(told) == 1)
+            self.counts.update(each.sources)
+            self.counts["saves refused"] += each.refusals
+        self.account.reported(*((each.saves, each.durable) for each in told))
+        for each in told:
+            self.account.tell(f"{each}, victim: {victim}")
 
     def check(self):
-        child = self.fork(self.restore_all)
+        numbers = self.ask(stored.restore_newest)
+        quiet = not agents_of(self.store)
+        # Where an agent goes on committing, a rank asked later may get a newer step.
+        if len(set(numbers)) != 1 and quiet:
+            raise Broken(f"ranks restored different saves: {numbers}")
+        for number in sorted(set(numbers)):
+            self.account.restored(number, quiet)
+        self.account.tell("restored")
+
+    def held(self):
+        """The saves that are whole and can be read, by step."""
+        held = {}
+        for step, number, thin in self.ask(stored.list_whole):
+            held[step] = save = self.account.saves[number]
+            save.thin = bool(thin)
+        return held
+
+    def ask(self, work):
+        """In a process of its own, from disk: torch and its threads stay out of this one."""
+        child = self.fork(lambda tell: work(tell, self.store, self.ranks))
         if not child.wait(PATIENCE):
             child.kill()
             raise Broken("restoring hangs")
-        for line in child.lines():
-            raise Broken(line)
+        return [stored.parse(line) for line in child.lines()]
 
-    def restore_all(self, tell):
-        """In a process of its own, from disk: torch and its threads stay out of this one."""
-        store, steps = bitsnap.Store(self.store, create=True), set()
-
-        def use(rank, snapshot):
-            if not training.stored_is(snapshot, snapshot.step, rank):
-                tell(f"step {snapshot.step}, rank {rank}: other bits came back")
-
-        for rank in range(self.ranks):
-            try:
-                steps.add(store.restore_newest(partial(use, rank), rank=rank))
-            except bitsnap.NotFound:
-                steps.add(0)
-        # Where an agent goes on committing, a rank asked later may get a newer step.
-        if len(steps) != 1 and not agents_of(self.store):
-            tell(f"ranks restored different steps: {sorted(steps)}")
-        if min(steps) < self.durable:
-            tell(f"step {self.durable} was durable, {min(steps)} came back")
+    def damage(self):
+        done = damage_something(self.store, self.account, self.held(), self.random)
+        if done:
+            self.account.tell(f"damage: {done}")
+            self.has_damage = True
+            self.counts[f"damage: {done.split()[0]}"] += 1
+        return done
 
 
 def kill_all(trainers):

@@ -131,10 +131,28 @@ uint64_t CountLinks(const MemoryNode& directory, const NodePtr& node) {
   return links;
 }
 
-void CutPower(MemoryNode& node) {
-  node.content.resize(node.durable_size);
-  node.entries = node.durable_entries;
-  for (const auto& [name, child] : node.entries) CutPower(*child);
+// The entries of a directory after a power cut.
+MemoryNode::Entries SurvivingEntries(const MemoryNode& node,
+                                     const std::function<bool()>& survives) {
+  MemoryNode::Entries entries = node.durable_entries;
+  for (const auto& [name, child] : node.entries) {
+    const auto durable = node.durable_entries.find(name);
+    const bool is_durable = durable != node.durable_entries.end() && durable->second == child;
+    if (!is_durable && survives()) entries[name] = child;
+  }
+  for (const auto& [name, child] : node.durable_entries) {
+    if (!node.entries.contains(name) && survives()) entries.erase(name);
+  }
+  return entries;
+}
+
+void CutPower(MemoryNode& node, const std::function<bool()>& survives) {
+  if (node.content.size() > node.durable_size && !survives()) {
+    node.content.resize(node.durable_size);
+  }
+  node.durable_size = node.content.size();
+  node.entries = node.durable_entries = SurvivingEntries(node, survives);
+  for (const auto& [name, child] : node.entries) CutPower(*child, survives);
 }
 
 Result<void> Check(int code, std::string_view operation, const fs::path& path) {
@@ -158,8 +176,12 @@ MemoryFileSystem::MemoryFileSystem() : tree_(std::make_shared<MemoryTree>()) {
 MemoryFileSystem::~MemoryFileSystem() = default;
 
 void MemoryFileSystem::PowerCut() {
+  PowerCut([] { return false; });
+}
+
+void MemoryFileSystem::PowerCut(const std::function<bool()>& survives) {
   const std::lock_guard lock(tree_->mutex);
-  CutPower(*tree_->root);
+  CutPower(*tree_->root, survives);
 }
 
 Result<std::unique_ptr<WritableFile>> MemoryFileSystem::Create(const fs::path& path) {

@@ -1,6 +1,8 @@
 // A file system in memory that can lose power.
 #pragma once
 
+#include <functional>
+
 #include "io/file_system.h"
 
 namespace bitsnap {
@@ -18,6 +20,10 @@ class MemoryFileSystem final : public FileSystem {
   // SyncDirectory (none if there was none), each file has the content it had at its last Sync
   // (empty if there was none). Files must not be written through handles opened before.
   void PowerCut();
+
+  // As a disk does that was about to write: of each change that was not made durable (an entry of a
+  // directory, what was appended to a file) `survives` decides.
+  void PowerCut(const std::function<bool()>& survives);
 
   Result<std::unique_ptr<WritableFile>> Create(const std::filesystem::path& path) override;
   Result<std::unique_ptr<ReadableFile>> Open(const std::filesystem::path& path) override;

@@ -64,6 +64,21 @@ TEST_F(PowerCutTest, EachDirectoryNeedsItsOwnSync) {
   EXPECT_THAT(*files_.List("/d"), ElementsAre("f"));
 }
 
+TEST_F(PowerCutTest, EachChangeMayHaveReachedTheDisk) {
+  Create("/old");
+  ASSERT_TRUE(files_.SyncDirectory("/"));
+  ASSERT_TRUE(files_.Remove("/old"));
+  ASSERT_TRUE(Create("/new")->Append(AsBytes("abc")));
+  int asked = 0;
+  // Of "/": the entry of the new file and the loss of the old one; then the new file's content.
+  files_.PowerCut([&] { return ++asked != 2; });
+  EXPECT_EQ(asked, 3);
+  EXPECT_THAT(*files_.List("/"), ElementsAre("new", "old"));
+  EXPECT_EQ((*files_.Open("/new"))->size(), 3u);
+  files_.PowerCut();
+  EXPECT_THAT(*files_.List("/"), ElementsAre("new", "old"));
+}
+
 TEST_F(PowerCutTest, OpenReaderOfLostContentIsTruncated) {
   auto file = Create("/f");
   ASSERT_TRUE(file->Append(AsBytes("abc")));
