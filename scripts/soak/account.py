@@ -14,6 +14,7 @@ class Save:
     parent: "Save | None"  # what its run stood on
     damaged: bool = False  # the controller did that
     thin: bool = False  # retention dropped its optimizer's state
+    raced: bool = False  # another run saved at the same time, for the same line
 
     def __str__(self):
         return f"save {self.number} (step {self.step})"
@@ -112,4 +113,5 @@ class Account:
             save.damaged = True
         line = self.line()
         passed_over = line[: line.index(fallback)]
-        self.allowed = [fallback, *reversed(passed_over), *self.allowed[1:]]
+        raced = [save for save in held.values() if save.raced and save not in line]
+        self.allowed = [fallback, *reversed(passed_over), *raced, *self.allowed[1:]]

@@ -90,14 +90,18 @@ class CommandStorm:
         self.save([self.account.attempt_below(step)])
 
     def overwrite(self):
-        """Saves the newest step again. Of several ranks some may come through and others not, which
-        is the end of that step."""
+        """Saves the newest step again.
+
+        Of several ranks some may come through and others not, which is the end of that step. A
+        prune beside that keeps only one step must not have kept this one.
+        """
         newest, held = self.account.floor, self.held()
         if self.ranks > 1:
             if self.account.fallback(held, {newest}) is None:
                 return self.save_next()
             self.account.damage({newest}, held)
-        self.save([self.account.attempt(newest.step, newest.parent)])
+        retentions = RETENTIONS if self.ranks == 1 else [RETENTIONS[0], RETENTIONS[2]]
+        self.save([self.account.attempt(newest.step, newest.parent)], retentions=retentions)
 
     def save_twice(self):
         """Two savers of one rank and step. Of a single rank they bring different content."""
@@ -109,10 +113,11 @@ class CommandStorm:
 
     # Processes, and what becomes of them.
 
-    def save(self, tries, calm=False, twice=False, strike=None):
+    def save(self, tries, calm=False, twice=False, strike=None, retentions=RETENTIONS):
         """One process a rank; some rank has two when it is to be saved twice.
 
-        Somebody is hit by something, unless it is `calm`; or else the first by `strike`.
+        Somebody is hit by something, unless it is `calm`; or else the first by `strike`. One of
+        the `retentions` may be at work beside.
         """
         savers = [(save, rank) for save in tries for rank in range(self.ranks)]
         if twice and self.ranks > 1:
@@ -122,7 +127,7 @@ class CommandStorm:
             running[0].hit, running[0].at_calls = "call", strike
         elif not calm:
             if self.random.random() < 0.4:
-                retention = self.random.choice(RETENTIONS)
+                retention = self.random.choice(retentions)
                 running.append(Running(self.command("prune", self.store, *retention)))
             self.hit_one_of(running)
         self.run_all(running)

@@ -45,6 +45,8 @@ class Told:
 
     def take_restored(self, alone):
         """Whether the newest save was restored; `alone`: no other run saved at the same time."""
+        for save in self.saves:
+            save.raced = not alone
         for number in self._restored if self._is_newest else []:
             save = self._account.saves.get(number)
             allowed = self._before if alone else self._account.allowed

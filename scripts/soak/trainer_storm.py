@@ -272,6 +272,8 @@ class TrainerStorm:
         return [stored.parse(line) for line in child.lines()]
 
     def damage(self):
+        if agents_of(self.store):  # one may be removing what then would be all that is left
+            return None
         done = damage_something(self.store, self.account, self.held(), self.random)
         if done:
             self.account.tell(f"damage: {done}")
