@@ -95,6 +95,15 @@ uint64_t HighestOrder(const Line& line) {
   return order;
 }
 
+// Whether another run has the same order: both began at once, and the one that saves next begins
+// another.
+bool HasRunBeside(const Line& line, const Lineage& lineage) {
+  return std::ranges::any_of(line.steps, [&](const StepOrigin& origin) {
+    return origin.lineage && origin.lineage->order == lineage.order &&
+           origin.lineage->run != lineage.run;
+  });
+}
+
 // The newest step on the line of `lineage`; not all of its ranks need be there.
 const StepOrigin* NewestOf(const Line& line, const Lineage& lineage) {
   for (auto origin = line.steps.rbegin(); origin != line.steps.rend(); ++origin) {
@@ -158,6 +167,7 @@ Result<Lineage> ContinueWith(const StoreLocation& store, const Line& line, uint6
   order = std::max(order, from.lineage.order);
   const StepOrigin* newest = NewestOf(line, from.lineage);
   const bool is_newest = !from.passed_over_newer && from.lineage.order == order &&
+                         !HasRunBeside(line, from.lineage) &&
                          (newest == nullptr || newest->step <= from.step);
   // A number that is there is refused, or replaced if that is asked for.
   const bool is_there = !from.is_restored && Has(line, from.lineage, step);
@@ -196,8 +206,9 @@ Descent FindDescent(std::span<const StepOrigin> steps,
   }
   const Lineage* head = descent.head ? &*steps[*descent.head].lineage : nullptr;
   for (const StepOrigin& each : steps) {
-    // One of a higher order is not whole yet.
-    const bool is_elsewhere = head && each.lineage && each.lineage->order <= head->order &&
+    // One of a higher order is not whole yet. Runs that began at once have the same, and neither
+    // left the other behind.
+    const bool is_elsewhere = head && each.lineage && each.lineage->order < head->order &&
                               !head->Includes(each.lineage->run, each.step);
     descent.is_abandoned.push_back(is_elsewhere || IsMarked(each, head ? head->order : 0));
   }

@@ -322,6 +322,29 @@ TEST_F(DescentTest, NothingIsDroppedForARunWithoutASoundStep) {
   EXPECT_EQ(store_.List()->size(), 4u);
 }
 
+TEST_F(DescentTest, OfRunsThatBeginAtOnceNeitherLeavesTheOtherBehind) {
+  for (const uint64_t step : {10, 20}) SaveStep(step);
+  Restart(10);
+  const Lineage one = *store_.NextLineage(12, from_), other = *store_.NextLineage(18, from_);
+  ASSERT_EQ(one.order, other.order);
+  const auto save = [&](uint64_t step, const Lineage& lineage) {
+    const SaveOptions options{.step = step,
+                              .save_id = ++save_id_,
+                              .lineage = lineage,
+                              .retention = RetentionPolicy{.keep_last = 1, .drop_abandoned = true}};
+    ASSERT_TRUE(Save(store_, State(step), options));
+  };
+  save(12, one);
+  save(18, other);
+  save(13, one);
+  EXPECT_EQ(Listed(false), (Steps{13, 18}));
+  EXPECT_EQ(Newest(), 18u);
+  from_ = Predecessor{13, save_id_, one};
+  SaveStep(14);
+  EXPECT_EQ(store_.OpenStep(14)->lineage().order, one.order + 1);
+  EXPECT_EQ(Listed(true), Steps{18});
+}
+
 TEST_F(DescentTest, ADirectoryOfOneMachineIsMarkedOnceTheRunIsDurableEverywhere) {
   ASSERT_TRUE(fs_.Create("/s/PARTIAL"));
   for (const uint64_t step : {100, 200, 300}) SaveStep(step);

@@ -71,7 +71,9 @@ class Planner {
     for (size_t i = 0; i < line_.steps.size(); ++i) {
       const StepOrigin& origin = line_.steps[i];
       if (!origin.lineage || origin.lineage->order > lineage_->order) continue;
-      line_.descent.is_abandoned[i] = !lineage_->Includes(origin.lineage->run, origin.step);
+      const bool is_beside = origin.lineage->order == lineage_->order;
+      line_.descent.is_abandoned[i] =
+          !is_beside && !lineage_->Includes(origin.lineage->run, origin.step);
     }
   }
 
