@@ -15,6 +15,9 @@ class Save:
     damaged: bool = False  # the controller did that
     thin: bool = False  # retention dropped its optimizer's state
     raced: bool = False  # another run saved at the same time, for the same line
+    # What was the newest when this save came though it was never reported durable: whoever made it
+    # was killed, perhaps before it had marked what it leaves behind.
+    instead_of: "Save | None" = None
 
     def __str__(self):
         return f"save {self.number} (step {self.step})"
@@ -70,6 +73,9 @@ class Account:
 
         Of runs at the same time nobody knows whose save was last.
         """
+        for _, durable in runs:
+            if durable:
+                durable.instead_of = None
         if any(durable for _, durable in runs):
             since = (saves[saves.index(last) if last else 0 :] for saves, last in runs)
             self.allowed = [save for saves in since for save in saves]
@@ -80,12 +86,14 @@ class Account:
         if save not in self.allowed:
             wanted = " or ".join(map(str, self.allowed))
             raise Broken(f"{save} came back instead of {wanted}; line: {self.told_line()}")
+        if save is not self.floor and not save.damaged:
+            save.instead_of = self.floor
         self.allowed = [save] if quiet else self.allowed[self.allowed.index(save) :]
         return save
 
-    def line(self):
-        """From the floor back to where its line began."""
-        line, save = [], self.floor
+    def line(self, newest=None):
+        """From the floor, or another save, back to where its line began."""
+        line, save = [], newest or self.floor
         while save is not None:
             line.append(save)
             save = save.parent
@@ -95,12 +103,13 @@ class Account:
         told = (f"{save}{' damaged' if save.damaged else ''}" for save in self.line()[:8])
         return " < ".join(told)
 
-    def fallback(self, held, spoilt=()):
+    def fallback(self, held, spoilt=(), newest=None):
         """The newest save of the line that restores, were `spoilt` broken; None when there is none.
 
-        `held` are the saves that the store holds, by step.
+        `held` are the saves that the store holds, by step. The line is that of the floor, or of
+        `newest`.
         """
-        for save in self.line():
+        for save in self.line(newest):
             whole = held.get(save.step) is save and not save.thin
             if whole and not save.damaged and save not in spoilt:
                 return save
@@ -113,5 +122,7 @@ class Account:
             save.damaged = True
         line = self.line()
         passed_over = line[: line.index(fallback)]
+        unmarked = {save.instead_of for save in passed_over} - {None}
+        others = {self.fallback(held, spoilt, newest) for newest in unmarked} - {None}
         raced = [save for save in held.values() if save.raced and save not in line]
-        self.allowed = [fallback, *reversed(passed_over), *raced, *self.allowed[1:]]
+        self.allowed = [fallback, *reversed(passed_over), *raced, *others, *self.allowed[1:]]
