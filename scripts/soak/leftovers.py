@@ -51,8 +51,8 @@ def check_machine(store, runtime, shared_memory, patience=10):
         raise Broken(f"agents left over: {agents}")
     if left := [str(path) for path in runtime.rglob("*")]:
         raise Broken(f"left over in the runtime folder: {left}")
-    # Benchmarks put stores there.
-    names = {name for name in os.listdir("/dev/shm") if "bitsnap" in name and "bench" not in name}
-    new = names - shared_memory
+    # Benchmarks and fuzzers put stores there.
+    names = (name for name in os.listdir("/dev/shm") if "bitsnap" in name)
+    new = {name for name in names if not re.search("bench|fuzz", name)} - shared_memory
     if new:
         raise Broken(f"left over in /dev/shm: {new}")
