@@ -100,8 +100,7 @@ class TrainerStorm:
         settings = dict(survives=victim == "fail")
         if kind == "go back":
             settings["step"] = self.step_to_go_back_to()
-        # Where the newest step is 1, the first of a new run is there already.
-        elif kind == "start afresh" and self.account.floor.step > 1:
+        elif kind == "start afresh" and not self.has_first_step():
             settings["afresh"] = True
         if kind == "two runs" and self.ranks == 1:
             plans = [self.plan(survives=True), self.plan(survives=True, engine="thread")]
@@ -122,6 +121,11 @@ class TrainerStorm:
         if self.ranks == 1 and self.random.random() < 0.3:
             defaults["again"] = self.random.randrange(1, saves)
         return Plan(**{**defaults, **settings})
+
+    def has_first_step(self):
+        """Whether the line may have the step that a new run saves first, which is then refused."""
+        is_there = (self.store / "step-00000001").exists()
+        return is_there and any(save.step == 1 for save in self.account.line())
 
     def step_to_go_back_to(self):
         held = [save for save in self.held().values() if not save.thin and not save.damaged]
