@@ -347,6 +347,16 @@ Result<Lineage> ContinueLine(const StoreLocation& store, uint64_t step,
                       {newest->step, newest->save_id, *head->lineage, false, false}, order);
 }
 
+namespace {
+
+// A newer run, or one that began at the same time, was not left behind: its steps are not replaced.
+bool IsBehind(const StepOrigin& origin, const Lineage& lineage) {
+  return origin.lineage->order < lineage.order &&
+         !lineage.Includes(origin.lineage->run, origin.step);
+}
+
+}  // namespace
+
 bool IsLeftBehind(const StoreLocation& store, const SaveOptions& options, const Lineage& lineage) {
   const auto ids = ListRankFiles(store, options.step);
   if (!ids) return false;
@@ -355,7 +365,7 @@ bool IsLeftBehind(const StoreLocation& store, const SaveOptions& options, const 
   bool is_any_left_behind = false;
   for (const RankFileId& id : *ids) {
     const Result<StepOrigin> origin = OpenOrigin(store, options.step, id);
-    if (origin ? !lineage.Includes(origin->lineage->run, options.step) : is_marked) {
+    if (origin ? IsBehind(*origin, lineage) : is_marked) {
       is_any_left_behind = true;
     } else if (!origin || origin->save_id != options.save_id || id.rank == options.rank) {
       return false;

@@ -345,6 +345,17 @@ TEST_F(DescentTest, OfRunsThatBeginAtOnceNeitherLeavesTheOtherBehind) {
   EXPECT_EQ(Listed(true), Steps{18});
 }
 
+TEST_F(DescentTest, ARunThatWasLeftBehindReplacesNothingOfTheNewerOne) {
+  for (const uint64_t step : {10, 20}) SaveStep(step);
+  const Lineage left_behind = store_.OpenStep(20)->lineage();
+  Restart(10);
+  SaveStep(30);
+  const SaveOptions options{.step = 30, .save_id = ++save_id_, .lineage = left_behind};
+  const auto report = Save(store_, State(30), options);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, ErrorKind::kAlreadyExists);
+}
+
 TEST_F(DescentTest, ADirectoryOfOneMachineIsMarkedOnceTheRunIsDurableEverywhere) {
   ASSERT_TRUE(fs_.Create("/s/PARTIAL"));
   for (const uint64_t step : {100, 200, 300}) SaveStep(step);
