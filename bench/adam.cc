@@ -106,14 +106,12 @@ Coded Through(const Pair& pair, const Coded* base, double bound, Totals& totals)
   const Codec& codec = base != nullptr ? AdamDeltaCodec() : AdamCodec();
   const size_t size = pair.v.size();
   totals.pairs += static_cast<double>(size / 4);
-  TensorContext tensor{.dtype = DType::kF32,
-                       .first = pair.v,
-                       .second = pair.m,
-                       .row_words = pair.row_words,
-                       .accepted = {.update_error = bound, .eps = kEps}};
-  if (base != nullptr) tensor.base_params = base->params;
+  UnitContext unit{.parts = {{DType::kF32, pair.v}, {DType::kF32, pair.m}},
+                   .row_words = pair.row_words,
+                   .accepted = {.update_error = bound, .eps = kEps}};
+  if (base != nullptr) unit.base_params = base->params;
   double start = Now();
-  const auto prepared = codec.Prepare(tensor);
+  const auto prepared = codec.Prepare(unit);
   totals.prepare += Now() - start;
   if (!prepared) {
     totals.lossless_pairs += static_cast<double>(size / 4);
@@ -123,13 +121,12 @@ Coded Through(const Pair& pair, const Coded* base, double bound, Totals& totals)
   Coded result{.params = prepared->params, .blocks = {}};
   Pair decoded{Buffer(size), Buffer(size), pair.row_words};
   static Scratch scratch;
-  static Buffer raw(kBlockBytes);
   static Buffer out(codec.EncodeBound(kBlockBytes));
   for (size_t first = 0; first < size; first += kBlockBytes / 2) {
     const size_t part = std::min(kBlockBytes / 2, size - first);
-    std::memcpy(raw.data(), &pair.v[first], part);
-    std::memcpy(raw.data() + part, &pair.m[first], part);
-    BlockContext context{DType::kF32, 2 * part};
+    const Bytes raw_v = Bytes(pair.v).subspan(first, part),
+                raw_m = Bytes(pair.m).subspan(first, part);
+    BlockContext context;
     if (base != nullptr) {
       const Buffer& payload = base->blocks[result.blocks.size()];
       const CodecId id = payload.size() < 2 * part ? CodecId::kAdam : CodecId::kRaw;
@@ -138,23 +135,23 @@ Coded Through(const Pair& pair, const Coded* base, double bound, Totals& totals)
     context.params = prepared->params;
     context.advice = prepared->advice;
     context.first_word = first / 4;
-    context.row_words = pair.row_words;
     start = Now();
-    const auto coded = codec.Encode(context, Bytes(raw).first(2 * part), 2 * part, out, scratch);
+    const auto coded = codec.Encode(context, {{DType::kF32, raw_v}, {DType::kF32, raw_m}}, 2 * part,
+                                    out, {}, scratch);
     totals.encode += Now() - start;
-    const Buffer& stored = coded ? out : raw;
-    const size_t stored_bytes = coded.value_or(2 * part);
-    result.blocks.emplace_back(stored.begin(), stored.begin() + stored_bytes);
-    totals.coded_bytes += static_cast<double>(stored_bytes);
+    Buffer& stored = result.blocks.emplace_back(raw_v.begin(), raw_v.end());
+    stored.insert(stored.end(), raw_m.begin(), raw_m.end());
+    if (coded) stored.assign(out.begin(), out.begin() + coded->bytes);
+    totals.coded_bytes += static_cast<double>(stored.size());
     const MutableBytes v = MutableBytes(decoded.v).subspan(first, part);
     const MutableBytes m = MutableBytes(decoded.m).subspan(first, part);
     if (!coded) {
-      std::memcpy(v.data(), raw.data(), part);
-      std::memcpy(m.data(), raw.data() + part, part);
+      std::ranges::copy(raw_v, v.begin());
+      std::ranges::copy(raw_m, m.begin());
       continue;
     }
     start = Now();
-    const auto done = codec.DecodePair(context, result.blocks.back(), v, m, scratch);
+    const auto done = codec.Decode(context, stored, {{DType::kF32, v}, {DType::kF32, m}}, scratch);
     totals.decode += Now() - start;
     if (!done) std::abort();
   }

@@ -14,16 +14,16 @@ using namespace bench;
 constexpr double kFractions[] = {0, 0.01, 0.1, 0.5, 1};
 constexpr DType kDTypes[] = {DType::kBF16, DType::kF32};
 
-BlockContext Context(const Codec& codec, DType dtype, size_t at) {
-  BlockContext context{dtype, kBlockBytes, {}};
-  if (codec.needs_base()) context.base = Bytes(Tensors::Get().base).subspan(at, kBlockBytes);
+BlockContext Context(const Codec& codec, size_t at) {
+  BlockContext context;
+  if (codec.needs_base()) context.base = {Bytes(Tensors::Get().base).subspan(at, kBlockBytes)};
   return context;
 }
 
 size_t EncodeBlock(const Codec& codec, DType dtype, size_t at, MutableBytes out, Scratch& scratch) {
   const Bytes raw = Bytes(Tensors::Get().current).subspan(at, kBlockBytes);
   // Without a limit, so that blocks which do not get smaller are coded too.
-  return codec.Encode(Context(codec, dtype, at), raw, SIZE_MAX, out, scratch).value();
+  return codec.Encode(Context(codec, at), {{dtype, raw}}, SIZE_MAX, out, {}, scratch)->bytes;
 }
 
 void BenchEncode(benchmark::State& state, const Codec& codec, DType dtype, double fraction) {
@@ -55,8 +55,9 @@ void BenchDecode(benchmark::State& state, const Codec& codec, DType dtype, doubl
     size_t begin = 0;
     for (size_t block = 0; block < ends.size(); ++block) {
       const Bytes payload = Bytes(coded).subspan(begin, ends[block] - begin);
-      const BlockContext context = Context(codec, dtype, block * kBlockBytes);
-      if (!codec.Decode(context, payload, out, scratch)) state.SkipWithError("decode failed");
+      const BlockContext context = Context(codec, block * kBlockBytes);
+      if (!codec.Decode(context, payload, {{dtype, out}}, scratch))
+        state.SkipWithError("decode failed");
       begin = ends[block];
     }
     return coded.size();

@@ -15,6 +15,7 @@
 #include "bench/training_state.h"
 #include "io/memory.h"
 #include "pipeline/decode.h"
+#include "pipeline/encode.h"
 #include "snapshot/writer.h"
 #include "store/save_input.h"
 #include "store/save_plan.h"
@@ -40,15 +41,13 @@ class MemorySnapshot {
   // As Store::Save does it, but for the commit.
   void Encode(std::span<const TensorView> tensors, const SaveOptions& options) {
     Must(CheckSaveInput(tensors, options));
-    const SaveInput input = SaveInput::Create(tensors);
-    const SavePlan plan = Must(PlanSave(location_, options, input));
+    const SavePlan plan = Must(PlanSave(location_, options, tensors));
     content_.clear();
     Writable file(&content_);
     SnapshotWriter writer = Must(SnapshotWriter::Start(&file, {.step = options.step}));
-    SnapshotIndex index{.block_bytes = kBlockBytes};
+    SnapshotIndex index =
+        Must(EncodeUnits(*plan.input, plan.reader(), options.threads, options.progress, writer));
     if (plan.base) index.base = BaseReference{plan.base_step, plan.base->index_hash()};
-    index.tensors =
-        Must(EncodeTensors(plan.tasks, plan.reader(), options.threads, options.progress, writer));
     Must(writer.Finish(index));
   }
 

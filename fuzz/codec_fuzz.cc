@@ -39,18 +39,28 @@ struct Surroundings {
   std::vector<std::byte> base, peer, params, advice, base_params, base_payload;
   DType dtype, peer_dtype;
   BaseForm base_form;
-  size_t size;
+  size_t parts, size;
+
+  // `bytes`, `size` of them, as the codec's parts.
+  Parts Cut(Bytes bytes) const {
+    Parts cut;
+    for (size_t k = 0; k < parts; ++k) {
+      cut.push_back({dtype, bytes.subspan(k * (size / parts), size / parts)});
+    }
+    return cut;
+  }
+  MutableParts Cut(MutableBytes bytes) const { return CutLike(Cut(Bytes(bytes)), bytes); }
+  uint64_t row_words() const { return std::max<size_t>(1, size / WordBytes(dtype) / 3); }
 
   BlockContext context() const {
-    BlockContext context{.dtype = dtype, .raw_bytes = size};
-    if (base_form != BaseForm::kCoded) context.base = base;
+    BlockContext context;
+    if (base_form != BaseForm::kCoded) context.base = BytesOf(Cut(Bytes(base)));
     if (base_form == BaseForm::kCoded) {
       context.coded_base = {CodecId::kAdam, base_params, base_payload, size};
     }
     if (!peer.empty()) context.peer = {peer_dtype, peer};
     context.params = params;
     context.advice = advice;
-    context.row_words = std::max<size_t>(1, size / WordBytes(dtype) / 3);
     return context;
   }
 };
@@ -63,29 +73,25 @@ Accepted AcceptedBy(const Head& head) {
 // refuses, what is there already remains.
 void CodeBase(const Head& head, Surroundings& around) {
   const Codec& codec = GetCodec(CodecId::kAdam);
-  const Bytes base = around.base;
-  const auto prepared = codec.Prepare({.dtype = around.dtype,
-                                       .first = base.first(base.size() / 2),
-                                       .second = base.subspan(base.size() / 2),
-                                       .row_words = around.context().row_words,
-                                       .accepted = AcceptedBy(head)});
+  const Parts base = around.Cut(Bytes(around.base));
+  const auto prepared =
+      codec.Prepare({.parts = base, .row_words = around.row_words(), .accepted = AcceptedBy(head)});
   if (!prepared) return;
-  BlockContext context{.dtype = around.dtype, .raw_bytes = around.size};
-  context.params = prepared->params;
-  context.advice = prepared->advice;
+  const BlockContext context{.params = prepared->params, .advice = prepared->advice};
   std::vector<std::byte> out(codec.EncodeBound(around.size));
   Scratch scratch;
-  const auto size = codec.Encode(context, base, SIZE_MAX, out, scratch);
-  if (!size) return;
+  const auto coded = codec.Encode(context, base, SIZE_MAX, out, {}, scratch);
+  if (!coded) return;
   around.base_params = prepared->params;
-  around.base_payload.assign(out.begin(), out.begin() + *size);
+  around.base_payload.assign(out.begin(), out.begin() + coded->bytes);
   if (head.words % 2 == 0) return;
-  around.base_payload[head.flip_at % *size] ^= static_cast<std::byte>(head.flip);
+  around.base_payload[head.flip_at % coded->bytes] ^= static_cast<std::byte>(head.flip);
 }
 
 Surroundings MakeSurroundings(const Codec& codec, const Head& head, DType dtype, Bytes data,
                               size_t size) {
-  Surroundings result{.dtype = dtype, .base_form = codec.base_form(), .size = size};
+  Surroundings result{
+      .dtype = dtype, .base_form = codec.base_form(), .parts = codec.parts(), .size = size};
   result.base = MakeBase(data, size, head.base_stride);
   result.peer_dtype = head.flip % 2 == 0 ? DType::kBF16 : DType::kF16;
   if (codec.needs_peer()) result.peer = MakeBase(data, size / 2, head.base_stride);
@@ -106,20 +112,18 @@ void DecodeAsPayload(const Codec& codec, const Head& head, DType dtype, Bytes pa
   payload = payload.subspan(params);
   std::vector<std::byte> out(size);
   Scratch scratch;
-  if (!codec.Decode(around.context(), payload, out, scratch)) return;
+  const BlockContext context = around.context();
+  if (!codec.Decode(context, payload, around.Cut(MutableBytes(out)), scratch)) return;
   std::vector<std::byte> again(size, std::byte{0xee});
-  Require(codec.Decode(around.context(), payload, again, scratch).has_value());
+  Require(codec.Decode(context, payload, around.Cut(MutableBytes(again)), scratch).has_value());
   Require(out == again);
 }
 
 bool Prepare(const Codec& codec, const Head& head, Bytes raw, Surroundings& around) {
-  const size_t part = raw.size() / codec.parts();
-  TensorContext tensor{.dtype = around.dtype, .first = raw.first(part)};
-  if (codec.parts() == 2) tensor.second = raw.subspan(part);
-  tensor.row_words = around.context().row_words;
-  tensor.accepted = AcceptedBy(head);
-  tensor.base_params = around.base_params;
-  const auto prepared = codec.Prepare(tensor);
+  const auto prepared = codec.Prepare({.parts = around.Cut(raw),
+                                       .row_words = around.row_words(),
+                                       .accepted = AcceptedBy(head),
+                                       .base_params = around.base_params});
   if (prepared) around.params = prepared->params, around.advice = prepared->advice;
   return prepared.has_value();
 }
@@ -138,23 +142,19 @@ void EncodeAndDecode(const Codec& codec, const Head& head, DType dtype, Bytes da
   Scratch scratch;
   std::vector<std::byte> told(size);
   const bool lossless = codec.IsLossless(context.params);
-  std::optional<size_t> coded_size;
-  if (lossless) {
-    coded_size = codec.Encode(context, raw, SIZE_MAX, room, scratch);
-  } else if (const auto block = codec.EncodeLossy(context, raw, SIZE_MAX, room, told, scratch)) {
-    coded_size = block->bytes;
-  }
-  if (!coded_size) return;
-  Require(*coded_size <= codec.EncodeBound(size));
-  std::vector<std::byte> coded(room.begin(), room.begin() + *coded_size);
+  const auto block = codec.Encode(context, around.Cut(raw), SIZE_MAX, room,
+                                  around.Cut(MutableBytes(told)), scratch);
+  if (!block) return;
+  Require(block->bytes <= codec.EncodeBound(size));
+  std::vector<std::byte> coded(room.begin(), room.begin() + block->bytes);
 
   std::vector<std::byte> out(size);
-  Require(codec.Decode(context, coded, out, scratch).has_value());
+  Require(codec.Decode(context, coded, around.Cut(MutableBytes(out)), scratch).has_value());
   Require(std::memcmp(out.data(), lossless ? raw.data() : told.data(), size) == 0);
 
   if (coded.empty()) return;
   coded[head.flip_at % coded.size()] ^= static_cast<std::byte>(head.flip);
-  (void)codec.Decode(context, coded, out, scratch);
+  (void)codec.Decode(context, coded, around.Cut(MutableBytes(out)), scratch);
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Checks DESIGN's law of who may include whom, from the #include lines and from CMake's DEPENDS.
+"""Checks the law of who may include whom, from the #include lines and from CMake's DEPENDS.
 
-Prints one line a violation and exits 1 when there is any. Takes the tree to check as its only
+What a header includes counts for all that include the header. Checks besides that codecs' ids are
+named in room codec only. Prints one line a violation and exits 1 when there is any. Takes the tree to check as its only
 argument (default: this checkout).
 """
 
@@ -17,9 +18,10 @@ MAY_INCLUDE = {
     "codec": {"base"},
     "snapshot": {"io", "base"},
     "policy": {"codec", "base"},
-    "pipeline": {"codec", "snapshot", "policy", "base", "io"},
-    "store": {"pipeline", "policy", "snapshot", "io", "base"},
-    "engine": {"store", "pipeline", "policy", "snapshot", "io", "base"},
+    "pipeline": {"codec", "snapshot", "base"},
+    "planning": {"pipeline", "policy", "snapshot", "codec", "base"},
+    "store": {"planning", "pipeline", "snapshot", "io", "base"},
+    "engine": {"store", "planning", "pipeline", "snapshot", "io", "base"},
 }
 A_CODEC_MAY_INCLUDE = {"codec", "base"}
 FRONT_ENDS = {"cli", "python"}  # public headers only
@@ -31,8 +33,8 @@ PUBLIC_HEADERS = {
     "result.h": "base",
     "dtype.h": "base",
     "tensor.h": "base",
-    "options.h": "policy",
-    "roles.h": "policy",
+    "options.h": "base",
+    "roles.h": "base",
     "lineage.h": "snapshot",
     "safetensors.h": "io",
     "store.h": "store",
@@ -45,6 +47,7 @@ PUBLIC_HEADERS = {
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")')
 SIMD = re.compile(r"^(hwy/.*|arm_neon\.h|arm_sve\.h|\w*intrin\.h)$")
+CODEC_ID = re.compile(r"\bCodecId::k")
 DEPENDS = re.compile(r"bitsnap_room\(\s*(\w+)([^)]*)\)")
 
 
@@ -76,16 +79,17 @@ def may_include(path, room, target):
 
 
 def check_include(tree, path, token):
-    """What is wrong with one include, or None; and the room that it leads to, or None."""
+    """What is wrong with one include, or None; and the file of the tree it leads to, or None."""
     room, name = room_of(tree, path), token[1:-1]
     if name.startswith("bitsnap/"):
         if not (tree / "include" / name).is_file():
             return f"no public header {name}", None
         if token[0] == '"':
             return f"public headers are included as <{name}>", None
-        target = room_of(tree, Path("include") / name)
+        header = Path("include") / name
+        target = room_of(tree, header)
         if room in FRONT_ENDS or may_include(path, room, target):
-            return None, target
+            return None, header
         return f"room {room} may not include room {target}", None
     if SIMD.match(name):
         kernel = path.parts[0] == "src" and path.match("kernel*.cc")
@@ -102,10 +106,41 @@ def check_include(tree, path, token):
         internal = room in FRONT_ENDS and (tree / "src" / name).is_file()
         return f"room {room} may not include internal {name}" if internal else (
             f"include path {name} is not rooted at {root.relative_to(tree).as_posix()}/"), None
-    target = room_of(tree, (root / name).relative_to(tree))
+    header = (root / name).relative_to(tree)
+    target = room_of(tree, header)
     if target is None or not may_include(path, room, target):
         return f"room {room} may not include room {target}", None
-    return None, target
+    return None, header
+
+
+def reached(includes, header):
+    """The headers that `header` brings along, each with the one that includes it."""
+    through = {}
+    rest = [header]
+    while rest:
+        here = rest.pop()
+        for _, other in includes.get(here, ()):
+            if other not in through and other != header:
+                through[other] = here
+                rest.append(other)
+    return through
+
+
+def check_reach(tree, includes):
+    """Rooms that come in through a header that itself may be included."""
+    for path in sorted(includes):
+        room = room_of(tree, path)
+        if room in FRONT_ENDS:
+            continue
+        told = set()
+        for number, header in includes[path]:
+            for other, through in sorted(reached(includes, header).items()):
+                target = room_of(tree, other)
+                if target in told or may_include(path, room, target):
+                    continue
+                told.add(target)
+                yield (f"{path.as_posix()}:{number}: room {room} reaches room {target} through "
+                       f"{through.as_posix()}")
 
 
 def check_depends(tree, used):
@@ -121,24 +156,34 @@ def check_depends(tree, used):
                 yield f"{where}: room {room} includes room {other}, which DEPENDS does not name"
 
 
+def check_lines(tree, path, includes):
+    """Line by line; adds to `includes` the lawful ones, as pairs of line and file."""
+    includes[path] = []
+    for number, line in enumerate((tree / path).read_text().splitlines(), 1):
+        if CODEC_ID.search(line) and path.parts[:2] != ("src", "codec"):
+            yield f"{path.as_posix()}:{number}: only room codec may name a codec's id"
+        if found := INCLUDE.match(line):
+            wrong, header = check_include(tree, path, found.group(1))
+            if wrong:
+                yield f"{path.as_posix()}:{number}: {wrong}"
+            elif header:
+                includes[path].append((number, header))
+
+
 def violations(tree):
-    used = {}  # room -> rooms that its files include
+    includes = {}  # by file
     for folder in FOLDERS:
         for file in sorted((tree / folder).rglob("*")):
             path = file.relative_to(tree)
-            if file.suffix not in {".h", ".cc"} or is_test(path) or room_of(tree, path) is None:
-                continue
-            for number, line in enumerate(file.read_text().splitlines(), 1):
-                found = INCLUDE.match(line)
-                if not found:
-                    continue
-                wrong, target = check_include(tree, path, found.group(1))
-                if wrong:
-                    yield f"{path.as_posix()}:{number}: {wrong}"
-                elif target and folder == "src":
-                    own, other = room_of(tree, path).split("/")[0], target.split("/")[0]
-                    if own != other:
-                        used.setdefault(own, set()).add(other)
+            if file.suffix in {".h", ".cc"} and not is_test(path) and room_of(tree, path):
+                yield from check_lines(tree, path, includes)
+    yield from check_reach(tree, includes)
+    used = {}  # room -> rooms that its files include
+    for path, headers in includes.items():
+        for header in (header for _, header in headers if path.parts[0] == "src"):
+            own, other = (room_of(tree, p).split("/")[0] for p in (path, header))
+            if own != other:
+                used.setdefault(own, set()).add(other)
     yield from check_depends(tree, used)
 
 

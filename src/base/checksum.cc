@@ -19,11 +19,11 @@ namespace bitsnap {
 
 uint64_t Checksum64(Bytes bytes) { return BITSNAP_XXH64(bytes.data(), bytes.size()); }
 
-uint64_t Checksum64(Bytes first, Bytes second) {
+uint64_t ChecksumOfAll(std::span<const Bytes> pieces) {
+  if (pieces.size() == 1) return Checksum64(pieces[0]);
   XXH3_state_t state;
   XXH3_64bits_reset(&state);
-  BITSNAP_XXH64_UPDATE(&state, first.data(), first.size());
-  BITSNAP_XXH64_UPDATE(&state, second.data(), second.size());
+  for (const Bytes piece : pieces) BITSNAP_XXH64_UPDATE(&state, piece.data(), piece.size());
   return XXH3_64bits_digest(&state);
 }
 

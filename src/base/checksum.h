@@ -5,6 +5,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "base/bytes.h"
@@ -14,8 +15,8 @@ namespace bitsnap {
 // XXH3-64 with seed 0.
 uint64_t Checksum64(Bytes bytes);
 
-// Of both, one behind the other.
-uint64_t Checksum64(Bytes first, Bytes second);
+// XXH3-64 of all pieces, one behind the other.
+uint64_t ChecksumOfAll(std::span<const Bytes> pieces);
 
 struct Hash128 {
   uint64_t low = 0;

@@ -1,5 +1,6 @@
-// A codec turns one block of a tensor into fewer bytes and back. The pipeline and the registry know
-// codecs only through this interface; adding one is one folder and one line in registry.cc.
+// A codec turns one block of a tensor, or of several that are coded together, into fewer bytes and
+// back. All other rooms know codecs only through this interface, and none by its id; adding one is
+// one folder and one line in registry.cc.
 //
 // Every codec folder has: kernel.h/.cc (pure loops over spans that allocate nothing, SIMD by
 // Highway's dynamic dispatch), kernel_ref.h/.cc (the plain version, the oracle in tests), codec.cc
@@ -16,14 +17,15 @@
 
 #include <bitsnap/dtype.h>
 #include <bitsnap/result.h>
-#include <bitsnap/tensor.h>
 
 #include "base/bytes.h"
+#include "codec/part.h"
 #include "codec/update_sums.h"
 
 namespace bitsnap {
 
-// Part of the file format: never renumber, only append.
+// Part of the file format: never renumber, only append. The enumerators are named in this room
+// only.
 enum class CodecId : uint8_t {
   kRaw = 0,
   kPlanes = 1,
@@ -35,8 +37,8 @@ enum class CodecId : uint8_t {
   kAdamDelta = 7,
 };
 
-// Raw bytes of all blocks of a tensor but its last. Small enough that a block, its base and its
-// coded form stay in a core's L2 cache. A multiple of every WordBytes.
+// Raw bytes of all parts in a block, most in all but a unit's last. Small enough that a block, its
+// base and its coded form stay in a core's L2 cache. A multiple of every WordBytes.
 inline constexpr size_t kBlockBytes = size_t{256} << 10;
 
 // Working memory of one thread, kept from block to block so that coding allocates only while the
@@ -51,34 +53,26 @@ class Scratch {
   std::array<std::vector<std::byte>, kSlots> slots_;
 };
 
-// The same elements of the tensor that a block leans on in its own snapshot.
-struct PeerBlock {
-  DType dtype;
-  Bytes bytes;
-};
-
 // The base's block as it lies in its snapshot. It stands alone.
 struct CodedBlock {
   CodecId codec;
   Bytes params;
   Bytes payload;
-  size_t raw_bytes;  // at least those of the block that leans on it, whose first elements it holds
+  size_t raw_bytes;  // at least those of the block that leans on it, whose first words it holds
 };
 
 // In which form a codec takes the base's block.
 enum class BaseForm : uint8_t { kNone, kDecoded, kCoded };
 
-// What is known to both encoder and decoder of a block besides its payload.
+// What is known to both encoder and decoder of a block besides its payload and its parts' dtypes
+// and sizes.
 struct BlockContext {
-  DType dtype;
-  size_t raw_bytes;                // 1 to kBlockBytes, a multiple of parts() * WordBytes(dtype)
-  std::optional<Bytes> base = {};  // the same range of the base's tensor, raw_bytes long
+  PartList<Bytes> base = {};  // the same words of the base's tensors, in order; empty: none
   std::optional<CodedBlock> coded_base = {};  // the same, of BaseForm::kCoded
-  std::optional<PeerBlock> peer = {};
-  Bytes params = {};        // what Prepare gave for the tensor; from a file when decoding
-  uint64_t first_word = 0;  // where the block begins, in words of the tensor (of each part)
-  uint64_t row_words = 0;   // words of the tensor's last dimension; 0 or 1 dimensions: all
-  Bytes advice = {};        // Prepare's to Encode; empty: none
+  std::optional<Part> peer = {};  // the same words of the tensor of this file that it leans on
+  Bytes params = {};              // what Prepare gave for the unit; from a file when decoding
+  uint64_t first_word = 0;        // where the block begins, in words of each tensor
+  Bytes advice = {};              // Prepare's to Encode; empty: none
 };
 
 // What the user accepts to lose.
@@ -88,14 +82,15 @@ struct Accepted {
   double eps = 1e-8;          // of Adam
 };
 
-// A whole tensor, or the two of a pair, before any of its blocks is coded.
-struct TensorContext {
-  DType dtype;
-  Bytes first;        // all of the tensor
-  Bytes second = {};  // all of the pair's other tensor, as long as `first`
-  uint64_t row_words = 0;
+// What a codec loses: nothing, no more than was accepted, or more or less.
+enum class Loss : uint8_t { kNone, kAccepted, kAny };
+
+// Whole tensors that are to be coded together, before any of their blocks is.
+struct UnitContext {
+  Parts parts;
+  uint64_t row_words = 0;  // of the first tensor's last dimension; 0 or 1 dimensions: all
   Accepted accepted = {};
-  Bytes base_params = {};          // of the base's tensor, for a codec of BaseForm::kCoded
+  Bytes base_params = {};          // of the base's unit, for a codec of BaseForm::kCoded
   std::optional<DType> peer = {};  // that of the peer, where there is one
 };
 
@@ -104,10 +99,9 @@ struct Prepared {
   std::vector<std::byte> advice = {};  // BlockContext::advice of all blocks; not stored
 };
 
-// A block coded with loss.
-struct LossyBlock {
+struct Encoded {
   size_t bytes = 0;
-  UpdateSums update = {};  // what a pair lost
+  UpdateSums update = {};  // what a codec of moments lost
 };
 
 // Stateless; safe to use from several threads.
@@ -116,9 +110,12 @@ class Codec {
   virtual ~Codec() = default;
   virtual CodecId id() const = 0;
   virtual std::string_view name() const = 0;
-  // Whether a decoder gives back every bit of a tensor with these parameters.
-  virtual bool IsLossless(Bytes /*params*/) const { return true; }
-  // Whether a decoder needs the base's block. Of such a codec, zero bytes are a block that equals
+
+  // What it serves. The parts of a block are so many, in the order that its spec.md names.
+  virtual size_t parts() const { return 1; }
+  virtual bool Supports(DType dtype) const = 0;
+
+  // What it leans on. Of a codec that needs the base's block, zero bytes are a block that equals
   // its decoded base; one of BaseForm::kDecoded codes such blocks so.
   virtual bool needs_base() const { return false; }
   // The form in which a base, where there is one, changes the coded bytes.
@@ -126,67 +123,54 @@ class Codec {
   // Whether it needs the block of a peer, whose dtype it must support as such.
   virtual bool needs_peer() const { return false; }
   virtual bool SupportsPeer(DType) const { return false; }
-  // 2 for a codec of pairs: its blocks hold the same range of two tensors, one after the other.
-  virtual size_t parts() const { return 1; }
-  virtual bool Supports(DType dtype) const = 0;
 
-  // Chooses what all blocks of a tensor share; nullopt when the codec cannot serve the tensor as
-  // the user accepts. Depends on nothing but its argument.
-  virtual std::optional<Prepared> Prepare(const TensorContext&) const { return Prepared{}; }
+  // What it loses where the user accepts so much.
+  virtual Loss LossWithin(const Accepted&) const { return Loss::kNone; }
+  // Whether a decoder gives back every bit of a unit with these parameters.
+  virtual bool IsLossless(Bytes /*params*/) const { return true; }
+
+  // What it costs. Whether it keeps pace with memory, both ways.
+  virtual bool is_quick() const { return false; }
+  // The part by which its blocks must be smaller than those of codecs that take less time, to be
+  // worth its own: one in so many. 0: it is one of these.
+  virtual uint64_t gain_to_ask() const { return 0; }
+
+  // Chooses what all blocks of a unit share; nullopt when the codec cannot serve it as the user
+  // accepts. Depends on nothing but its argument.
+  virtual std::optional<Prepared> Prepare(const UnitContext&) const { return Prepared{}; }
 
   // Largest coded size of a block of `raw_bytes`, and the least size of Encode's `out`, slack for
   // whole-vector stores included.
   virtual size_t EncodeBound(size_t raw_bytes) const = 0;
 
-  // Codes `raw` into the front of `out` and returns the coded size, or nullopt when that would not
-  // be below `limit` or the block does not suit the codec. What is left in `out` beyond the coded
-  // size is unspecified. The bytes depend on nothing but `context` and `raw`: not on the CPU, the
-  // scratch or earlier calls.
-  // Requires: Supports(context.dtype), raw.size() == context.raw_bytes, a base in
-  // base_form() if needs_base(), a peer if needs_peer(), params of Prepare, and out.size() >=
-  // EncodeBound(raw.size()). No alignment is assumed. Nobody writes to `raw` or what `context`
-  // views meanwhile; the pipeline copies them out of the caller's memory first.
-  virtual std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
-                                       MutableBytes out, Scratch& scratch) const = 0;
+  // Codes `parts` into the front of `out` and returns the coded size, or nullopt when that would
+  // not be below `limit` or the block does not suit the codec. What is left in `out` beyond the
+  // coded size is unspecified. The bytes depend on nothing but `context` and `parts`: not on the
+  // CPU, the scratch or earlier calls. A codec that loses something leaves in `decoded` what Decode
+  // will give back, unless it is empty; others leave it alone. Requires: as many parts as parts()
+  // says, of dtypes that it Supports and as many words each, of 1 to kBlockBytes in all; a base in
+  // base_form() if needs_base(), a peer if needs_peer(), params of Prepare; out.size() >=
+  // EncodeBound(RawBytes(parts)); `decoded` as `parts` or empty. No alignment is assumed.
+  // Nobody writes to `parts` or what `context` views meanwhile; the pipeline copies them out of the
+  // caller's memory first.
+  virtual std::optional<Encoded> Encode(const BlockContext& context, const Parts& parts,
+                                        size_t limit, MutableBytes out, const MutableParts& decoded,
+                                        Scratch& scratch) const = 0;
 
-  // About the size that Encode would return, raw.size() if it would return none: to choose by,
+  // About the size that Encode would return, the raw size if it would return none: to choose by,
   // quicker where a codec can tell it without coding. Requires as Encode.
-  virtual size_t Estimate(const BlockContext& context, Bytes raw, MutableBytes out,
+  virtual size_t Estimate(const BlockContext& context, const Parts& parts, MutableBytes out,
                           Scratch& scratch) const {
-    return Encode(context, raw, raw.size(), out, scratch).value_or(raw.size());
+    const size_t raw_bytes = RawBytes(parts);
+    const auto encoded = Encode(context, parts, raw_bytes, out, {}, scratch);
+    return encoded ? encoded->bytes : raw_bytes;
   }
 
-  // Encode for a codec that may lose something, which knows what it loses: leaves in `decoded` what
-  // Decode will give back. Requires: decoded.size() == raw.size().
-  virtual std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw,
-                                                size_t limit, MutableBytes out,
-                                                MutableBytes decoded, Scratch& scratch) const {
-    const auto size = Encode(context, raw, limit, out, scratch);
-    if (!size || !Decode(context, out.first(*size), decoded, scratch)) return std::nullopt;
-    return LossyBlock{*size};
-  }
-
-  // EncodeLossy with the two halves of `raw` wherever they are. Requires: as EncodeLossy; parts()
-  // is 2.
-  virtual std::optional<LossyBlock> EncodePair(const BlockContext&, Bytes /*first*/,
-                                               Bytes /*second*/, size_t /*limit*/,
-                                               MutableBytes /*out*/, MutableBytes /*decoded*/,
-                                               Scratch&) const {
-    return std::nullopt;
-  }
-
-  // Decodes a payload of any origin into `out`. Fails with kCorrupt when it breaks the codec's
+  // Decodes a payload of any origin into `parts`. Fails with kCorrupt when it breaks the codec's
   // spec; never reads or writes outside the spans, never allocates by a length from the payload.
-  // Requires: Supports(context.dtype), out.size() == context.raw_bytes, a base in base_form() if
-  // needs_base(), a peer if needs_peer(). The params may be anything.
-  virtual Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
+  // Requires: as Encode of the parts, the base and the peer. The params may be anything.
+  virtual Result<void> Decode(const BlockContext& context, Bytes coded, const MutableParts& parts,
                               Scratch& scratch) const = 0;
-
-  // Decode with the two halves of `out` wherever they are to be. Requires: as Decode; parts() is 2.
-  virtual Result<void> DecodePair(const BlockContext&, Bytes /*coded*/, MutableBytes /*first*/,
-                                  MutableBytes /*second*/, Scratch&) const {
-    return Fail(ErrorKind::kCorrupt, "a pair in blocks of a codec of single tensors");
-  }
 };
 
 // All codecs, in order of their ids.
@@ -197,5 +181,9 @@ const Codec* FindCodec(uint8_t id);
 
 // Requires: `id` is one of the enumerators.
 const Codec& GetCodec(CodecId id);
+
+// The one whose payload is the block itself, one part behind the other, of any number of parts:
+// blocks that no other makes smaller are left to it.
+const Codec& FallbackCodec();
 
 }  // namespace bitsnap

@@ -42,7 +42,7 @@ class HostilePayloadTest : public testing::TestWithParam<const Codec*> {
     const BlockContext context = block.context();
     const MutableBytes out = out_.Reset(block.raw.size());
     const size_t before = test::AllocatedBytes();
-    const auto done = codec().Decode(context, payload, out, scratch_);
+    const auto done = codec().Decode(context, payload, block.MutableLike(out), scratch_);
     ASSERT_LE(test::AllocatedBytes() - before, 4 * kBlockBytes);
     ASSERT_TRUE(out_.intact());
     if (done) return;

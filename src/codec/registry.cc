@@ -29,4 +29,6 @@ const Codec* FindCodec(uint8_t id) {
 
 const Codec& GetCodec(CodecId id) { return *FindCodec(static_cast<uint8_t>(id)); }
 
+const Codec& FallbackCodec() { return RawCodec(); }
+
 }  // namespace bitsnap

@@ -18,16 +18,14 @@ struct Block {
       std::memcpy(&base[i * sizeof(old)], &old, sizeof(old));
     }
   }
-  BlockContext context() const {
-    return {.dtype = DType::kBF16, .raw_bytes = raw.size(), .base = base};
-  }
+  BlockContext context() const { return {.base = {base}}; }
   std::vector<std::byte> raw, base;
 };
 
-BlockRecord Encode(const Block& block, const TensorPlan& plan) {
+BlockRecord Encode(const Block& block, const UnitPlan& plan) {
   std::vector<std::byte> out(PayloadBound(block.raw.size()));
   Workspace workspace;
-  return EncodeBlock(plan, block.context(), block.raw, out, workspace).record;
+  return EncodeBlock(plan, block.context(), {{DType::kBF16, block.raw}}, out, workspace).record;
 }
 
 constexpr auto kBitmask = static_cast<uint8_t>(CodecId::kBitmask);
@@ -37,7 +35,7 @@ constexpr auto kPlanes = static_cast<uint8_t>(CodecId::kPlanes);
 // sixteenth larger than it promised, and nowhere else.
 TEST(EncodeBlock, TriesTheOtherCodecsWhereTheSampleWasWrong) {
   const Block block;
-  TensorPlan plan{.codecs = {CodecId::kBitmask}, .why = {}, .others = {CodecId::kPlanes}};
+  UnitPlan plan{.codecs = {CodecId::kBitmask}, .why = {}, .others = {CodecId::kPlanes}};
   plan.sampled_bytes = 17 * block.raw.size();
   const uint64_t bytes = Encode(block, {.codecs = {CodecId::kBitmask}, .why = {}}).coded_bytes;
   ASSERT_LT(Encode(block, {.codecs = {CodecId::kPlanes}, .why = {}}).coded_bytes, bytes);
@@ -55,7 +53,7 @@ TEST(EncodeBlock, TriesTheOtherCodecsWhereTheSampleWasWrong) {
 TEST(EncodeBlock, TriesTheOtherCodecsWhereTheBlockWouldStayRaw) {
   Block block;
   for (std::byte& byte : block.base) byte = ~byte;
-  TensorPlan plan{.codecs = {CodecId::kBitmask}, .why = {}, .others = {CodecId::kPlanes}};
+  UnitPlan plan{.codecs = {CodecId::kBitmask}, .why = {}, .others = {CodecId::kPlanes}};
   plan.sampled_bytes = 10;
   plan.coded_bytes = 9;
   EXPECT_EQ(Encode(block, plan).codec, kPlanes);

@@ -9,7 +9,7 @@
 
 #include "base/parallel.h"
 #include "base/try.h"
-#include "pipeline/batches.h"
+#include "pipeline/decode_block.h"
 
 namespace bitsnap {
 namespace {
@@ -17,44 +17,46 @@ namespace {
 // A part of one block that is wanted.
 struct Piece {
   Place place;
-  size_t block = 0;
+  uint64_t block = 0;
   size_t begin = 0;  // in the block's raw bytes, all parts
   MutableBytes out;
 };
 
-// Pieces of the same block, so that it is decoded once, whoever asks for it how often: both of a
-// pair, tied tensors, slices. None: the block is only to be checked.
+// Pieces of the same block, so that it is decoded once, whoever asks for it how often: all tensors
+// of a unit, tied tensors, slices. None: the block is only to be checked.
 struct BlockJob {
-  BlockRange block;
-  SnapshotSource source;
-  std::span<const Piece> pieces;
+  Place place;  // of any of the unit's tensors
+  uint64_t block = 0;
+  std::span<const Piece> pieces;  // in order of `begin`
+
+  size_t words() const { return place.shape.Words(block); }
+  size_t bytes() const { return words() * place.shape.row_bytes(); }
 };
 
-// Whether the pieces are the two parts of a pair's block, whole; the first part may come second.
-bool ArePair(const BlockJob& job) {
-  if (job.pieces.size() != 2) return false;
-  const size_t half = job.block.bytes / 2;
-  const auto is_part = [&](const Piece& piece, size_t part) {
-    return piece.place.parts == 2 && piece.begin == part * half && piece.out.size() == half;
-  };
-  const Piece &one = job.pieces[0], &other = job.pieces[1];
-  return is_part(one, one.place.part) && is_part(other, 1 - one.place.part);
+// The pieces' places where they are all parts of the block, whole; empty where they are not.
+MutableParts WholeParts(const BlockJob& job, const MutableParts& parts) {
+  if (job.pieces.size() != parts.size()) return {};
+  MutableParts whole;
+  for (size_t k = 0; k < parts.size(); ++k) {
+    const Piece& piece = job.pieces[k];
+    const bool is_whole = piece.begin == job.place.shape.PartBegin(k, job.words()) &&
+                          piece.out.size() == parts[k].bytes.size();
+    if (!is_whole) return {};
+    whole.push_back({parts[k].dtype, piece.out});
+  }
+  return whole;
 }
 
 Result<void> DecodeJob(const BlockJob& job, Workspace& workspace) {
-  const auto& [block, source, pieces] = job;
-  if (ArePair(job)) {
-    const size_t first = pieces[0].place.part;
-    return DecodePairBlock(source, block.tensor, block.block, pieces[first].out,
-                           pieces[1 - first].out, workspace);
-  }
-  if (pieces.size() == 1 && pieces[0].out.size() == block.bytes) {
-    return DecodeBlock(source, block.tensor, block.block, pieces[0].out, workspace);
-  }
-  const MutableBytes whole = Room(workspace.raw, block.bytes);
-  BITSNAP_TRY(DecodeBlock(source, block.tensor, block.block, whole, workspace));
+  const auto& [place, block, pieces] = job;
+  const MutableBytes room = Room(workspace.raw, job.bytes());
+  const MutableParts parts = place.shape.CutBlock(room, job.words());
+  const MutableParts whole = WholeParts(job, parts);
+  BITSNAP_TRY(
+      DecodeBlock(place.source, place.tensor, block, whole.empty() ? parts : whole, workspace));
+  if (!whole.empty()) return {};
   for (const Piece& piece : pieces) {
-    std::memcpy(piece.out.data(), whole.data() + piece.begin, piece.out.size());
+    std::memcpy(piece.out.data(), room.data() + piece.begin, piece.out.size());
   }
   return {};
 }
@@ -67,9 +69,9 @@ bool LeansOnPeer(const SnapshotReader& file, size_t tensor) {
 // jobs.
 Result<void> DecodeAll(std::span<BlockJob> jobs, unsigned threads, const Progress& progress) {
   uint64_t total = 0, done = 0;
-  for (const BlockJob& job : jobs) total += job.block.bytes;
+  for (const BlockJob& job : jobs) total += job.bytes();
   const auto leaning = std::stable_partition(jobs.begin(), jobs.end(), [](const BlockJob& job) {
-    return !LeansOnPeer(*job.source.file, job.block.tensor);
+    return !LeansOnPeer(*job.place.source.file, job.place.tensor);
   });
   std::vector<Workspace> workspaces(threads);
   const auto decode = [&](std::span<const BlockJob> some) {
@@ -81,7 +83,7 @@ Result<void> DecodeAll(std::span<BlockJob> jobs, unsigned threads, const Progres
         .produce = [&](size_t item, size_t,
                        unsigned worker) { return DecodeJob(some[item], workspaces[worker]); },
         .consume = [&](size_t item, size_t) -> Result<void> {
-          done += some[item].block.bytes;
+          done += some[item].bytes();
           if (progress && !progress(done, total)) {
             return Fail(ErrorKind::kCancelled, "reading was cancelled");
           }
@@ -126,14 +128,14 @@ Result<void> AppendPieces(const SnapshotSource& source, const ReadRequest& reque
                     tensors[request.tensor].info.name, size));
   }
   const Place place = Locate(source, request.tensor);
-  const size_t per_block = place.bytes_per_block();
+  const size_t per_block = place.shape.PartBytes(place.part);
   for (size_t done = 0; done < request.out.size();) {
-    const uint64_t at = request.offset + done;
-    const size_t block = static_cast<size_t>(at / per_block), skip = at % per_block;
-    const size_t part_bytes = place.source.file->RawBlockBytes(place.tensor, block) / place.parts;
-    const size_t wanted = std::min(part_bytes - skip, request.out.size() - done);
-    pieces.push_back(
-        {place, block, place.part * part_bytes + skip, request.out.subspan(done, wanted)});
+    const uint64_t at = request.offset + done, block = at / per_block;
+    const size_t skip = at % per_block, words = place.shape.Words(block);
+    const size_t begin = place.shape.PartBegin(place.part, words) + skip;
+    const size_t wanted =
+        std::min(place.shape.PartBegin(place.part + 1, words) - begin, request.out.size() - done);
+    pieces.push_back({place, block, begin, request.out.subspan(done, wanted)});
     done += wanted;
   }
   return {};
@@ -145,16 +147,14 @@ std::vector<BlockJob> GroupByBlock(std::vector<Piece>& pieces) {
     return std::tuple(piece.place.source.base == nullptr, piece.place.source.file,
                       piece.place.tensor, piece.block);
   };
-  std::ranges::stable_sort(pieces, std::less{}, key);
+  std::ranges::stable_sort(pieces, std::less{}, [&](const Piece& piece) {
+    return std::tuple_cat(key(piece), std::tuple(piece.begin));
+  });
   std::vector<BlockJob> jobs;
   for (size_t begin = 0, end = 0; begin < pieces.size(); begin = end) {
     while (end < pieces.size() && key(pieces[end]) == key(pieces[begin])) ++end;
     const Piece& first = pieces[begin];
-    const SnapshotSource& source = first.place.source;
-    const size_t bytes = source.file->RawBlockBytes(first.place.tensor, first.block);
-    jobs.push_back({{first.place.tensor, first.block, 0, bytes},
-                    source,
-                    std::span(pieces).subspan(begin, end - begin)});
+    jobs.push_back({first.place, first.block, std::span(pieces).subspan(begin, end - begin)});
   }
   return jobs;
 }
@@ -184,9 +184,9 @@ Result<void> VerifyTensors(const SnapshotSource& source, unsigned threads,
         tensor.storage == Storage::kSameAsTensor || tensor.storage == Storage::kSecondOfPair;
     if (is_checked_elsewhere) continue;
     const Place place = Locate(source, i);
-    std::vector<BlockRange> blocks;
-    AppendBlocks(place.tensor, RawBytes(tensor), place.parts, blocks);
-    for (const BlockRange& block : blocks) jobs.push_back({block, place.source, {}});
+    for (uint64_t block = 0; block < place.shape.blocks(); ++block) {
+      jobs.push_back({place, block, {}});
+    }
   }
   return DecodeAll(jobs, threads, progress);
 }

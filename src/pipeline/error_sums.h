@@ -17,7 +17,7 @@ struct ErrorSums {
   double squared = 0;   // sum of (x - y)^2
   double relative = 0;  // sum of |x - y| / |x| over x != 0
   double largest = 0;   // of |x - y|
-  UpdateSums update;    // of a pair, which has only this
+  UpdateSums update;    // of a unit of moments, which has only this
 
   void Add(const ErrorSums& other);
 };

@@ -13,6 +13,7 @@
 #include "io/file_system.h"
 #include "pipeline/decode.h"
 #include "pipeline/encode.h"
+#include "pipeline/unit.h"
 #include "snapshot/writer.h"
 
 namespace bitsnap {
@@ -47,27 +48,21 @@ void Write(const std::string& name, float later, const SnapshotReader* base, Cod
                      .role = k == 0 ? Role::kExpAvgSq : Role::kExpAvg};
     views[k].bytes = std::as_bytes(std::span(moments[k]));
   }
-  TensorContext tensor{.dtype = DType::kF32,
-                       .first = views[0].bytes,
-                       .second = views[1].bytes,
-                       .row_words = kColumns,
-                       .accepted = {.update_error = 0.012}};
-  if (base != nullptr) tensor.base_params = base->index().tensors[0].params;
-  const auto prepared = GetCodec(codec).Prepare(tensor);
-  std::vector<EncodeTask> tasks(2);
-  for (uint32_t k : {0u, 1u}) {
-    tasks[k].tensor = &views[k];
-    tasks[k].plan.codecs = {codec};
-    if (base != nullptr) tasks[k].base_tensor = k;
-  }
-  tasks[0].second = 1;
-  tasks[1].first = 0;
-  tasks[0].params = prepared->params;
-  tasks[0].advice = prepared->advice;
+  UnitContext context{.parts = {{DType::kF32, views[0].bytes}, {DType::kF32, views[1].bytes}},
+                      .row_words = kColumns,
+                      .accepted = {.update_error = 0.012}};
+  if (base != nullptr) context.base_params = base->index().tensors[0].params;
+  const auto prepared = GetCodec(codec).Prepare(context);
+  Unit unit{.tensors = {0, 1}};
+  if (base != nullptr) unit.base_tensors = {0, 1};
+  unit.plan = {.codecs = {codec}, .why = {}, .lossy = true};
+  unit.params = prepared->params;
+  unit.advice = prepared->advice;
+  const EncodeInput input{{views.begin(), views.end()}, {std::nullopt, std::nullopt}, {unit}};
   const auto file = *PosixFileSystem().Create(PathOf(name));
   auto writer = *SnapshotWriter::Start(file.get(), {.step = 1, .rank = 0, .world_size = 1});
-  SnapshotIndex index{.block_bytes = kBlockBytes, .profile = "balanced"};
-  index.tensors = *EncodeTensors(tasks, base, 1, {}, writer);
+  SnapshotIndex index = *EncodeUnits(input, base, 1, {}, writer);
+  index.profile = "balanced";
   if (base != nullptr) index.base = BaseReference{1, base->index_hash()};
   ASSERT_TRUE(writer.Finish(index));
   ASSERT_TRUE(file->Close());

@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 
+#include "codec/codec.h"
 #include "io/memory.h"
 #include "pipeline/decode.h"
 #include "pipeline/encode.h"
@@ -126,25 +127,6 @@ TEST_F(SourceTest, RefusesABaseThatDoesNotFit) {
   const SnapshotReader second =
       Write(Info("t"), Filled(8, 1), [&](SnapshotIndex& index) { LeanOn(index, delta); });
   EXPECT_EQ(VerifyError({&second, &delta}), ErrorKind::kCorrupt);
-}
-
-TEST(FindRepeats, FindsEqualTensorsOfTheSameKindOnly) {
-  const auto a = Filled(100'000, 1);
-  auto almost = a;
-  almost[50'001] = std::byte{2};  // between the sampled pieces
-  const auto copy = a;
-  std::vector<TensorView> tensors = {
-      {Info("a", DType::kU8, a.size()), a},        {Info("b", DType::kU8, a.size()), almost},
-      {Info("c", DType::kU8, a.size()), copy},     {Info("d", DType::kI8, a.size()), copy},
-      {Info("empty", DType::kU8, 0), {}},          {Info("empty 2", DType::kU8, 0), {}},
-      {Info("weight", DType::kU8, a.size()), copy}};
-  tensors[6].info.role = Role::kWeight;
-  std::vector<EncodeTask> tasks;
-  for (const TensorView& tensor : tensors) tasks.push_back({.tensor = &tensor});
-  FindRepeats(tasks);
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    EXPECT_EQ(tasks[i].same_as, i == 2 ? std::optional<uint32_t>(0) : std::nullopt) << i;
-  }
 }
 
 TEST(MeasureError, CountsFiniteValuesOnly) {

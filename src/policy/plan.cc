@@ -1,6 +1,7 @@
 #include "policy/plan.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include <fmt/format.h>
 
@@ -13,39 +14,60 @@ bool IsOptimizerState(Role role) {
   return role == Role::kMaster || role == Role::kExpAvg || role == Role::kExpAvgSq;
 }
 
-bool IsDeltaDType(DType dtype) { return GetCodec(CodecId::kDelta).Supports(dtype); }
+// What a profile asks of its codecs.
+struct Demands {
+  Loss most = Loss::kNone;
+  bool quick = false;
+};
 
-TensorPlan PlanLossless(const TensorInfo& info, const Leanings& leanings) {
-  TensorPlan plan{{}, "lossless"};
-  if (leanings.weight) plan.codecs.push_back(CodecId::kResidual);
-  if (leanings.base && IsDeltaDType(info.dtype)) plan.codecs.push_back(CodecId::kDelta);
-  if (leanings.base) plan.codecs.push_back(CodecId::kBitmask);
-  plan.codecs.push_back(CodecId::kPlanes);
-  return plan;
-}
-
-TensorPlan PlanFast(const Leanings& leanings) {
-  if (leanings.base) return {{CodecId::kBitmask}, "fast: what changed since the base"};
-  return {{}, "fast without a base: raw"};
-}
-
-TensorPlan PlanPaper(const TensorInfo& info, const Leanings& leanings) {
-  if (info.dtype == DType::kF32 && IsOptimizerState(*info.role)) {
-    return {{CodecId::kCluster}, "paper: cluster quantization of fp32 optimizer state, lossy"};
+Demands DemandsOf(Profile profile, Role role) {
+  switch (profile) {
+    case Profile::kExact:
+      return {};
+    case Profile::kFast:
+      return {.quick = true};
+    case Profile::kPaper:
+      return {.most = IsOptimizerState(role) ? Loss::kAny : Loss::kNone, .quick = true};
+    case Profile::kHigh:
+    case Profile::kBalanced:
+    case Profile::kCompact:
+    case Profile::kTiny:
+      break;
   }
-  if (leanings.base) return {{CodecId::kBitmask}, "paper: packed bitmask of what changed"};
-  return {{}, "paper without a base: raw"};
+  return {.most = Loss::kAccepted};
 }
 
-// A profile that bounds the error: only a master may lose bits on its own.
-TensorPlan PlanBounded(const TensorInfo& info, const Leanings& leanings) {
-  if (!leanings.weight) return PlanLossless(info, leanings);
-  return {{CodecId::kResidual}, "its weight and some of the bits beyond, lossy"};
+bool Fits(const Codec& codec, std::span<const TensorInfo* const> tensors,
+          const Leanings& leanings) {
+  const bool base = codec.base_form() == BaseForm::kCoded ? leanings.coded_base : leanings.base;
+  return &codec != &FallbackCodec() && codec.parts() == tensors.size() &&
+         (!codec.needs_base() || base) && (!codec.needs_peer() || leanings.weight) &&
+         std::ranges::all_of(tensors,
+                             [&](const TensorInfo* info) { return codec.Supports(info->dtype); });
+}
+
+std::string WhyOf(Profile profile, const UnitPlan& plan, size_t tensors) {
+  const std::string name(ProfileName(profile));
+  if (tensors > 1) {
+    return fmt::format("Adam's moments together, update error at most {:.2f} %",
+                       100 * AcceptedBy(profile).update_error);
+  }
+  switch (profile) {
+    case Profile::kFast:
+      return name +
+             (plan.codecs.empty() ? " without a base: raw" : ": what changed since the base");
+    case Profile::kPaper:
+      if (plan.lossy) return name + ": cluster quantization of fp32 optimizer state, lossy";
+      return name +
+             (plan.codecs.empty() ? " without a base: raw" : ": packed bitmask of what changed");
+    default:
+      return plan.lossy ? "its weight and some of the bits beyond, lossy" : "lossless";
+  }
 }
 
 std::string_view NameOf(CodecId id) { return GetCodec(id).name(); }
 
-double RatioOf(const TensorSample& sample, const CodecSample& codec) {
+double RatioOf(const UnitSample& sample, const CodecSample& codec) {
   return static_cast<double>(sample.sampled_bytes) /
          static_cast<double>(std::max<uint64_t>(codec.coded_bytes, 1));
 }
@@ -53,25 +75,14 @@ double RatioOf(const TensorSample& sample, const CodecSample& codec) {
 // A base must save this part of the snapshot.
 constexpr uint64_t kBaseGain = 20;
 
-// A step from the base takes several times the time of the other codecs, both ways, and the base's
-// block besides: it must be smaller than they are by this part.
-constexpr uint64_t kDeltaGain = 8;
-
-// Moments that lean on a base's take half as long again: what a restore without the base is worth.
-constexpr uint64_t kAdamDeltaGain = 64;
-
-// The part by which a codec must be smaller than those that are quicker; 0: it is one of these.
-uint64_t GainToAsk(CodecId codec) {
-  if (codec == CodecId::kDelta) return kDeltaGain;
-  return codec == CodecId::kAdamDelta ? kAdamDeltaGain : 0;
-}
+uint64_t GainToAsk(const CodecSample& sample) { return GetCodec(sample.codec).gain_to_ask(); }
 
 // The smallest of those that may be used.
-const CodecSample* BestOf(const TensorSample& sample, bool with_base) {
+const CodecSample* BestOf(const UnitSample& sample, bool with_base) {
   const CodecSample *best = nullptr, *slow = nullptr;
   for (const CodecSample& codec : sample.codecs) {
     if (codec.with_base && !with_base) continue;
-    if (GainToAsk(codec.codec) > 0) {
+    if (GainToAsk(codec) > 0) {
       slow = &codec;
     } else if (best == nullptr || codec.coded_bytes < best->coded_bytes) {
       best = &codec;
@@ -79,18 +90,16 @@ const CodecSample* BestOf(const TensorSample& sample, bool with_base) {
   }
   if (slow == nullptr) return best;
   const uint64_t other = best != nullptr ? best->coded_bytes : sample.sampled_bytes;
-  return slow->coded_bytes <= other - CeilDiv(other, GainToAsk(slow->codec)) ? slow : best;
+  return slow->coded_bytes <= other - CeilDiv(other, GainToAsk(*slow)) ? slow : best;
 }
 
-bool MayBeUsed(const CodecSample& codec, const CodecSample& best, bool with_base) {
+bool MayBeUsed(const CodecSample& codec, const CodecSample& best, bool with_base, bool lossy) {
   if (codec.with_base && !with_base) return false;
-  // One that may lose something is alone.
-  if (best.codec == CodecId::kAdamDelta) return codec.codec == best.codec;
-  return GainToAsk(codec.codec) == 0 || codec.codec == best.codec;
+  return codec.codec == best.codec || (GainToAsk(codec) == 0 && !lossy);
 }
 
 // "delta 3.6x, bitmask 1.1x, planes 1.5x", in order of the plan.
-std::string Describe(const TensorSample& sample, bool with_base) {
+std::string Describe(const UnitSample& sample, bool with_base) {
   std::vector<std::string> parts;
   for (const CodecSample& codec : sample.codecs) {
     if (codec.with_base && !with_base) continue;
@@ -119,74 +128,54 @@ Accepted AcceptedBy(Profile profile) {
   return {};
 }
 
-bool Has(std::span<const CodecId> codecs, CodecId id) {
-  return std::find(codecs.begin(), codecs.end(), id) != codecs.end();
-}
-
-BaseForm BaseFormOf(const TensorPlan& plan) {
-  for (CodecId id : plan.codecs) {
-    const BaseForm form = GetCodec(id).base_form();
-    if (form != BaseForm::kNone) return form;
+UnitPlan PlanUnit(Profile profile, std::span<const TensorInfo* const> tensors,
+                  const Leanings& leanings) {
+  const Demands demands = DemandsOf(profile, *tensors[0]->role);
+  const Accepted accepted = AcceptedBy(profile);
+  UnitPlan plan;
+  std::vector<CodecId> lossy;
+  // The later ones expect more of the data: they come first where two are as good.
+  for (const Codec* codec : AllCodecs() | std::views::reverse) {
+    const Loss loss = codec->LossWithin(accepted);
+    if (!Fits(*codec, tensors, leanings) || loss > demands.most) continue;
+    if (codec->is_quick() || !demands.quick) {
+      (loss == Loss::kNone ? plan.codecs : lossy).push_back(codec->id());
+    }
   }
-  return BaseForm::kNone;
-}
-
-bool LeansOnBase(const TensorPlan& plan) { return BaseFormOf(plan) != BaseForm::kNone; }
-
-TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings) {
-  switch (profile) {
-    case Profile::kExact:
-      return PlanLossless(info, leanings);
-    case Profile::kFast:
-      return PlanFast(leanings);
-    case Profile::kPaper:
-      return PlanPaper(info, leanings);
-    case Profile::kHigh:
-    case Profile::kBalanced:
-    case Profile::kCompact:
-    case Profile::kTiny:
-      break;
+  if (!lossy.empty()) {
+    plan.lossy = true;
+    plan.codecs = {lossy.front()};
+    plan.others.assign(lossy.begin() + 1, lossy.end());
   }
-  return PlanBounded(info, leanings);
-}
-
-std::optional<TensorPlan> PlanMoments(Profile profile, bool on_indices) {
-  const double error = AcceptedBy(profile).update_error;
-  if (error == 0) return std::nullopt;
-  TensorPlan plan{
-      {CodecId::kAdam},
-      fmt::format("Adam's moments together, update error at most {:.2f} %", 100 * error)};
-  if (on_indices) {
-    plan.codecs = {CodecId::kAdamDelta};
-    plan.others = {CodecId::kAdam};
-  }
+  plan.why = WhyOf(profile, plan, tensors.size());
   return plan;
 }
 
-uint64_t EstimateBytes(const TensorSample& sample, bool with_base) {
+uint64_t EstimateBytes(const UnitSample& sample, bool with_base) {
   if (sample.sampled_bytes == 0) return 0;
   const CodecSample* best = BestOf(sample, with_base);
   const uint64_t coded = best != nullptr ? best->coded_bytes : sample.sampled_bytes;
   const double share = static_cast<double>(std::min(coded, sample.sampled_bytes)) /
                        static_cast<double>(sample.sampled_bytes);
-  return static_cast<uint64_t>(share * static_cast<double>(sample.tensor_bytes));
+  return static_cast<uint64_t>(share * static_cast<double>(sample.unit_bytes));
 }
 
-TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base) {
+UnitPlan Narrow(UnitPlan plan, const UnitSample& sample, bool with_base) {
   const CodecSample* best = BestOf(sample, with_base);
   if (best == nullptr) return plan;
   // Blocks differ: what comes near the best in the sample may beat it on some of them.
   const uint64_t near = best->coded_bytes + best->coded_bytes / 64;
   std::vector<CodecId> codecs;
+  const auto has = [&](CodecId id) { return std::ranges::find(codecs, id) != codecs.end(); };
   for (const CodecSample& codec : sample.codecs) {
-    if (!MayBeUsed(codec, *best, with_base)) continue;
-    const bool is_new = !Has(codecs, codec.codec);
+    if (!MayBeUsed(codec, *best, with_base, plan.lossy)) continue;
+    const bool is_new = !has(codec.codec);
     if (is_new && codec.coded_bytes <= near) codecs.push_back(codec.codec);
   }
   plan.codecs.insert(plan.codecs.end(), plan.others.begin(), plan.others.end());
   plan.others.clear();
   for (CodecId id : plan.codecs) {
-    if (!Has(codecs, id)) plan.others.push_back(id);
+    if (!has(id)) plan.others.push_back(id);
   }
   plan.sampled_bytes = sample.sampled_bytes;
   plan.coded_bytes = best->coded_bytes;

@@ -10,62 +10,44 @@
 #include <bitsnap/options.h>
 #include <bitsnap/tensor.h>
 
-#include "codec/codec.h"
+#include "codec/plan.h"
 
 namespace bitsnap {
 
 // What a profile lets its codecs lose; nothing for the lossless ones.
 Accepted AcceptedBy(Profile profile);
 
-struct TensorPlan {
-  // Tried on each block, the smallest result wins; raw where none makes the block smaller. One that
-  // may lose something is alone.
-  std::vector<CodecId> codecs;
-  std::string why;
-  // Tried too on blocks that come out larger than a sample of the tensor promised: `coded_bytes` of
-  // `sampled_bytes`. Where codecs may lose something: on blocks that do not suit the first.
-  std::vector<CodecId> others = {};
-  uint64_t sampled_bytes = 0, coded_bytes = 0;
-};
-
-// What can be leaned on when coding a tensor.
+// What can be leaned on when coding a unit.
 struct Leanings {
-  bool base = false;    // the base holds a tensor of this name, dtype and size
-  bool weight = false;  // of a master: its 16-bit weight is in the snapshot
+  bool base = false;        // the base holds tensors of these names, dtypes and sizes
+  bool coded_base = false;  // and has them as one unit, too
+  bool weight = false;      // of a master: its 16-bit weight is in the snapshot
 };
 
-bool Has(std::span<const CodecId> codecs, CodecId id);
+// How to code tensors as one unit; of several, no codecs where they had better be units of their
+// own. Requires: 1 to kMaxParts tensors, roles present.
+UnitPlan PlanUnit(Profile profile, std::span<const TensorInfo* const> tensors,
+                  const Leanings& leanings);
 
-// The form in which codecs of the plan are given the base's block: in one of both at most.
-BaseForm BaseFormOf(const TensorPlan& plan);
-bool LeansOnBase(const TensorPlan& plan);
-
-// How to code a tensor by itself. Requires: info.role present.
-TensorPlan PlanTensor(Profile profile, const TensorInfo& info, const Leanings& leanings);
-
-// How to code Adam's two moments together, with the base's indices or without; nullopt where the
-// profile keeps them apart.
-std::optional<TensorPlan> PlanMoments(Profile profile, bool on_indices);
-
-// What a codec made of a sample of a tensor's blocks.
+// What a codec made of a sample of a unit's blocks.
 struct CodecSample {
-  CodecId codec = CodecId::kRaw;
+  CodecId codec;
   bool with_base = false;  // the codec was given the base's blocks
   uint64_t coded_bytes = 0;
 };
 
-struct TensorSample {
-  uint64_t tensor_bytes = 0;   // of the whole tensor, or of both of a pair
+struct UnitSample {
+  uint64_t unit_bytes = 0;     // raw, of all
   uint64_t sampled_bytes = 0;  // raw
   std::vector<CodecSample> codecs;
 };
 
-// Coded bytes of the whole tensor by the best of the sampled codecs, with or without a base.
-uint64_t EstimateBytes(const TensorSample& sample, bool with_base);
+// Coded bytes of the whole unit by the best of the sampled codecs, with or without a base.
+uint64_t EstimateBytes(const UnitSample& sample, bool with_base);
 
 // The plan with the codecs that the sample shows to be clearly worse than the best among the
 // others, and with what the sample showed as its reason.
-TensorPlan Narrow(TensorPlan plan, const TensorSample& sample, bool with_base);
+UnitPlan Narrow(UnitPlan plan, const UnitSample& sample, bool with_base);
 
 // Estimated coded bytes of a whole snapshot, either way.
 struct SizeEstimate {

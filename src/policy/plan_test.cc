@@ -30,9 +30,20 @@ void ForEveryTensor(const std::function<void(Profile, const TensorInfo&, const L
   }
 }
 
-TEST(PlanTensor, WeightsAndOtherTensorsLoseNothingInAnyProfile) {
+UnitPlan PlanOne(Profile profile, const TensorInfo& info, const Leanings& leanings) {
+  const TensorInfo* one = &info;
+  return PlanUnit(profile, {&one, 1}, leanings);
+}
+
+UnitPlan PlanMoments(Profile profile, const Leanings& leanings) {
+  const TensorInfo v = Info(DType::kF32, Role::kExpAvgSq), m = Info(DType::kF32, Role::kExpAvg);
+  const TensorInfo* both[] = {&v, &m};
+  return PlanUnit(profile, both, leanings);
+}
+
+TEST(PlanUnit, WeightsAndOtherTensorsLoseNothingInAnyProfile) {
   ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
-    const TensorPlan plan = PlanTensor(profile, info, leanings);
+    const UnitPlan plan = PlanOne(profile, info, leanings);
     EXPECT_FALSE(plan.why.empty());
     if (info.role != Role::kWeight && info.role != Role::kOther) return;
     for (CodecId id : plan.codecs) {
@@ -42,21 +53,21 @@ TEST(PlanTensor, WeightsAndOtherTensorsLoseNothingInAnyProfile) {
   });
 }
 
-TEST(PlanTensor, ExactAndFastLoseNothing) {
+TEST(PlanUnit, ExactAndFastLoseNothing) {
   for (Profile profile : {Profile::kExact, Profile::kFast}) {
     EXPECT_EQ(AcceptedBy(profile).update_error, 0);
     EXPECT_EQ(AcceptedBy(profile).master_bits, 16u);
-    EXPECT_FALSE(PlanMoments(profile, false));
+    EXPECT_TRUE(PlanMoments(profile, {.base = true, .coded_base = true}).codecs.empty());
   }
   ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
     if (profile == Profile::kPaper) return;
-    for (CodecId id : PlanTensor(profile, info, leanings).codecs) EXPECT_NE(id, CodecId::kCluster);
+    for (CodecId id : PlanOne(profile, info, leanings).codecs) EXPECT_NE(id, CodecId::kCluster);
   });
 }
 
-TEST(PlanTensor, NamesOnlyCodecsThatCanDoIt) {
+TEST(PlanUnit, NamesOnlyCodecsThatCanDoIt) {
   ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
-    for (CodecId id : PlanTensor(profile, info, leanings).codecs) {
+    for (CodecId id : PlanOne(profile, info, leanings).codecs) {
       const Codec& codec = GetCodec(id);
       EXPECT_TRUE(codec.Supports(info.dtype)) << codec.name();
       EXPECT_TRUE(!codec.needs_base() || leanings.base) << codec.name();
@@ -65,25 +76,26 @@ TEST(PlanTensor, NamesOnlyCodecsThatCanDoIt) {
   });
 }
 
-TEST(PlanTensor, WhatMayLoseStandsAlone) {
+TEST(PlanUnit, WhatMayLoseStandsAlone) {
   ForEveryTensor([](Profile profile, const TensorInfo& info, const Leanings& leanings) {
-    const TensorPlan plan = PlanTensor(profile, info, leanings);
+    const UnitPlan plan = PlanOne(profile, info, leanings);
     const bool may_lose = std::ranges::any_of(plan.codecs, [&](CodecId id) {
       return id == CodecId::kCluster ||
              (id == CodecId::kResidual && AcceptedBy(profile).master_bits < 16);
     });
+    EXPECT_EQ(plan.lossy, may_lose);
     EXPECT_TRUE(!may_lose || plan.codecs.size() == 1);
   });
 }
 
-const TensorSample kSample = {.tensor_bytes = 8000,
-                              .sampled_bytes = 1000,
-                              .codecs = {{CodecId::kDelta, true, 250},
-                                         {CodecId::kBitmask, true, 300},
-                                         {CodecId::kPlanes, false, 500}}};
+const UnitSample kSample = {.unit_bytes = 8000,
+                            .sampled_bytes = 1000,
+                            .codecs = {{CodecId::kDelta, true, 250},
+                                       {CodecId::kBitmask, true, 300},
+                                       {CodecId::kPlanes, false, 500}}};
 
 TEST(Narrow, KeepsTheBestAndWhatComesNear) {
-  TensorSample sample = kSample;
+  UnitSample sample = kSample;
   sample.codecs = {{CodecId::kResidual, false, 250},
                    {CodecId::kBitmask, true, 253},
                    {CodecId::kPlanes, false, 254}};
@@ -92,17 +104,17 @@ TEST(Narrow, KeepsTheBestAndWhatComesNear) {
 }
 
 TEST(Narrow, LeavesOutWhatNeedsTheBase) {
-  const TensorPlan plan{{CodecId::kDelta, CodecId::kBitmask, CodecId::kPlanes}, "lossless"};
-  const TensorPlan delta = Narrow(plan, kSample, true);
+  const UnitPlan plan{{CodecId::kDelta, CodecId::kBitmask, CodecId::kPlanes}, "lossless"};
+  const UnitPlan delta = Narrow(plan, kSample, true);
   EXPECT_THAT(delta.codecs, ElementsAre(CodecId::kDelta));
   EXPECT_THAT(delta.why, HasSubstr("delta 4.00x"));
-  const TensorPlan alone = Narrow(plan, kSample, false);
+  const UnitPlan alone = Narrow(plan, kSample, false);
   EXPECT_THAT(alone.codecs, ElementsAre(CodecId::kPlanes));
   EXPECT_THAT(alone.why, testing::Not(HasSubstr("delta")));
 }
 
 TEST(Narrow, PutsTheBestFirst) {
-  TensorSample sample = kSample;
+  UnitSample sample = kSample;
   sample.codecs[1].coded_bytes = 503;
   std::swap(sample.codecs[1], sample.codecs[2]);
   sample.codecs[0].coded_bytes = 1000;
@@ -112,7 +124,7 @@ TEST(Narrow, PutsTheBestFirst) {
 }
 
 TEST(Narrow, AsksADeltaForAnEighth) {
-  TensorSample sample = kSample;
+  UnitSample sample = kSample;
   sample.codecs[1].coded_bytes = 480;
   sample.codecs[0].coded_bytes = 420;
   EXPECT_THAT(Narrow({{}, ""}, sample, true).codecs, ElementsAre(CodecId::kDelta));
@@ -125,23 +137,24 @@ TEST(Narrow, AsksADeltaForAnEighth) {
 TEST(EstimateBytes, ScalesTheBestOfTheSample) {
   EXPECT_EQ(EstimateBytes(kSample, true), 2000u);
   EXPECT_EQ(EstimateBytes(kSample, false), 4000u);
-  EXPECT_EQ(EstimateBytes({.tensor_bytes = 70, .sampled_bytes = 70}, true), 70u);  // raw
+  EXPECT_EQ(EstimateBytes({.unit_bytes = 70, .sampled_bytes = 70}, true), 70u);  // raw
   EXPECT_EQ(EstimateBytes({}, true), 0u);
 }
 
-TensorSample SampleOfMoments(uint64_t on_base, uint64_t alone) {
+UnitSample SampleOfMoments(uint64_t on_base, uint64_t alone) {
   return {1 << 20, 1 << 16, {{CodecId::kAdamDelta, true, on_base}, {CodecId::kAdam, false, alone}}};
 }
 
 TEST(PlanMoments, LeansWhereThatSavesOneInSixtyFour) {
-  const TensorPlan plan = *PlanMoments(Profile::kBalanced, true);
+  const UnitPlan plan = PlanMoments(Profile::kBalanced, {.base = true, .coded_base = true});
+  EXPECT_TRUE(plan.lossy);
   EXPECT_EQ(BaseFormOf(plan), BaseForm::kCoded);
-  EXPECT_EQ(BaseFormOf(*PlanMoments(Profile::kBalanced, false)), BaseForm::kDecoded);
+  EXPECT_EQ(BaseFormOf(PlanMoments(Profile::kBalanced, {.base = true})), BaseForm::kDecoded);
   const auto narrow = [&](uint64_t on_base, bool with_base) {
     return Narrow(plan, SampleOfMoments(on_base, 6400), with_base);
   };
   for (uint64_t on_base : {1, 6299, 6300}) {
-    const TensorPlan leaning = narrow(on_base, true);
+    const UnitPlan leaning = narrow(on_base, true);
     EXPECT_EQ(leaning.codecs, std::vector{CodecId::kAdamDelta});
     EXPECT_EQ(leaning.others, std::vector{CodecId::kAdam});
     EXPECT_EQ(narrow(on_base, false).codecs, std::vector{CodecId::kAdam});

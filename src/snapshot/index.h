@@ -81,4 +81,7 @@ struct SnapshotIndex {
 // elsewhere. nullopt when dtype and shape have no possible size.
 std::optional<uint64_t> BlockedBytes(const TensorRecord& tensor);
 
+// Coded bytes of its blocks.
+uint64_t CodedBytes(const TensorRecord& tensor);
+
 }  // namespace bitsnap

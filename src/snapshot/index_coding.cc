@@ -30,12 +30,6 @@ tl::unexpected<Error> EndsInside(std::string_view what) {
   return Fail(ErrorKind::kCorrupt, fmt::format("the index ends inside {}", what));
 }
 
-uint64_t CodedBytes(const TensorRecord& tensor) {
-  uint64_t sum = 0;
-  for (const BlockRecord& block : tensor.blocks) sum += block.coded_bytes;
-  return sum;
-}
-
 // Fields that most tensors lack stand at the end of the record, or not at all.
 void EncodeExtension(const TensorRecord& tensor, uint32_t number, ByteWriter& out) {
   if (!tensor.second && !tensor.peer && tensor.params.empty()) return;

@@ -169,9 +169,7 @@ Fault FaultOfPlacement(const SnapshotIndex& index, uint64_t payload_end) {
   std::vector<Extent> extents;
   for (const TensorRecord& tensor : index.tensors) {
     if (tensor.blocks.empty()) continue;
-    uint64_t bytes = 0;
-    for (const BlockRecord& block : tensor.blocks) bytes += block.coded_bytes;
-    extents.push_back({tensor.data_offset, bytes, &tensor});
+    extents.push_back({tensor.data_offset, CodedBytes(tensor), &tensor});
   }
   std::ranges::sort(extents, [](const Extent& a, const Extent& b) {
     return std::tie(a.offset, a.bytes) < std::tie(b.offset, b.bytes);

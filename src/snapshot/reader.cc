@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/try.h"
+#include "io/file_system.h"
 #include "snapshot/compress.h"
 #include "snapshot/index_coding.h"
 #include "snapshot/index_memory.h"
@@ -58,8 +59,7 @@ Result<void> AppendIndex(const Footer& footer, Bytes stored, std::vector<std::by
 }
 
 Result<SnapshotIndex> ParseChecked(Bytes raw_index, const Footer& footer, uint64_t payload_end) {
-  BITSNAP_ASSIGN(SnapshotIndex index,
-                 ParseIndex(raw_index, IndexMemoryLimit(footer.stored_bytes)));
+  BITSNAP_ASSIGN(SnapshotIndex index, ParseIndex(raw_index, IndexMemoryLimit(footer.stored_bytes)));
   if (const auto fault = FindFault(index, payload_end)) return Fail(ErrorKind::kCorrupt, *fault);
   return index;
 }
@@ -76,6 +76,14 @@ std::vector<uint64_t> BlockOffsets(const TensorRecord& tensor) {
 }
 
 }  // namespace
+
+SnapshotReader::SnapshotReader() = default;
+SnapshotReader::SnapshotReader(SnapshotReader&&) noexcept = default;
+SnapshotReader& SnapshotReader::operator=(SnapshotReader&&) noexcept = default;
+SnapshotReader::~SnapshotReader() = default;
+
+uint64_t SnapshotReader::file_bytes() const { return file_->size(); }
+const std::filesystem::path& SnapshotReader::path() const { return file_->path(); }
 
 Result<SnapshotReader> SnapshotReader::Open(std::unique_ptr<ReadableFile> opened) {
   const std::filesystem::path path = opened->path();
@@ -101,8 +109,8 @@ Result<SnapshotReader> SnapshotReader::OpenOrThrow(std::unique_ptr<ReadableFile>
   BITSNAP_ASSIGN(const auto stored, ReadBytes(file, index_begin, footer.stored_bytes));
   BITSNAP_TRY(Named(file, AppendIndex(footer, stored, &hashed)));
   reader.index_hash_ = footer.index_hash;
-  BITSNAP_ASSIGN(reader.index_,
-                 Named(file, ParseChecked(Bytes(hashed).subspan(kHeaderBytes), footer, index_begin)));
+  BITSNAP_ASSIGN(reader.index_, Named(file, ParseChecked(Bytes(hashed).subspan(kHeaderBytes),
+                                                         footer, index_begin)));
   for (const TensorRecord& tensor : reader.index_.tensors) {
     reader.block_offsets_.push_back(BlockOffsets(tensor));
   }
@@ -118,11 +126,6 @@ Result<void> SnapshotReader::ReadBlock(size_t tensor, size_t block, MutableBytes
                             path().string(), block, record.info.name));
   }
   return {};
-}
-
-size_t SnapshotReader::RawBlockBytes(size_t tensor, size_t block) const {
-  const uint64_t bytes = *BlockedBytes(index_.tensors[tensor]);
-  return std::min<uint64_t>(index_.block_bytes, bytes - uint64_t{block} * index_.block_bytes);
 }
 
 }  // namespace bitsnap

@@ -2,14 +2,18 @@
 // offset lies in the file, every count fits its tensor, every index is in range.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <vector>
 
 #include <bitsnap/result.h>
 
-#include "io/file_system.h"
+#include "base/bytes.h"
 #include "snapshot/index.h"
 
 namespace bitsnap {
+
+class ReadableFile;
 
 // Safe to use from several threads.
 class SnapshotReader {
@@ -18,22 +22,22 @@ class SnapshotReader {
   // kNewerVersion or kOutOfMemory, each naming the file. Takes memory in proportion to the file
   // (IndexMemoryLimit).
   static Result<SnapshotReader> Open(std::unique_ptr<ReadableFile> file);
+  SnapshotReader(SnapshotReader&&) noexcept;
+  SnapshotReader& operator=(SnapshotReader&&) noexcept;
+  ~SnapshotReader();
 
   const SnapshotHeader& header() const { return header_; }
   const SnapshotIndex& index() const { return index_; }
   const Hash128& index_hash() const { return index_hash_; }
-  uint64_t file_bytes() const { return file_->size(); }
-  const std::filesystem::path& path() const { return file_->path(); }
+  uint64_t file_bytes() const;
+  const std::filesystem::path& path() const;
 
   // Reads the payload of block `block` of tensor `tensor` into `out` and checks its checksum.
   // Requires: storage kBlocks, both in range, out.size() == coded_bytes of the block.
   Result<void> ReadBlock(size_t tensor, size_t block, MutableBytes out) const;
 
-  // The size of the raw content of a block. Requires as above.
-  size_t RawBlockBytes(size_t tensor, size_t block) const;
-
  private:
-  SnapshotReader() = default;
+  SnapshotReader();
   static Result<SnapshotReader> OpenOrThrow(std::unique_ptr<ReadableFile> file);
   std::unique_ptr<ReadableFile> file_;
   SnapshotHeader header_;

@@ -102,13 +102,6 @@ TEST(SnapshotTest, GivesPayloadsBack) {
   EXPECT_EQ(payload, TinySample().payloads);
 }
 
-TEST(SnapshotTest, KnowsTheSizeOfTheLastBlock) {
-  const auto reader = OpenBytes(*WriteSample(FullSample()));
-  ASSERT_EQ(reader->index().tensors[0].blocks.size(), 3u);  // of 16, 16 and 8 bytes
-  EXPECT_EQ(reader->RawBlockBytes(0, 1), 16u);
-  EXPECT_EQ(reader->RawBlockBytes(0, 2), 8u);
-}
-
 TEST(SnapshotTest, HashNamesHeaderAndIndex) {
   const auto hash = [](const Sample& sample) {
     return OpenBytes(*WriteSample(sample))->index_hash();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/try.h"
+#include "io/file_system.h"
 #include "snapshot/compress.h"
 #include "snapshot/index_coding.h"
 #include "snapshot/index_memory.h"

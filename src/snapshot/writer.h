@@ -5,10 +5,12 @@
 
 #include <bitsnap/result.h>
 
-#include "io/file_system.h"
+#include "base/bytes.h"
 #include "snapshot/index.h"
 
 namespace bitsnap {
+
+class WritableFile;
 
 // One thread at a time.
 class SnapshotWriter {

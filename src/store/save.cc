@@ -1,7 +1,8 @@
 // Saving: choose a base, write to a temporary name, commit by renaming. Whatever fails on the way,
 // the store stays as it was.
 #include <chrono>
-#include <set>
+#include <map>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -9,9 +10,10 @@
 
 #include "base/parallel.h"
 #include "base/try.h"
+#include "pipeline/encode.h"
+#include "pipeline/source.h"
 #include "store/commit.h"
 #include "store/descent.h"
-#include "store/pairs.h"
 #include "store/prune_plan.h"
 #include "store/save_input.h"
 #include "store/save_plan.h"
@@ -36,70 +38,74 @@ bool MayBeTheBasesFault(ErrorKind kind) {
   }
 }
 
-SnapshotIndex MakeIndex(const SaveOptions& options, const SavePlan& plan,
-                        std::vector<TensorRecord> tensors) {
-  SnapshotIndex index;
-  index.block_bytes = kBlockBytes;
+// Raw bytes and coded bytes by role. A pair's coded bytes are halved between the two.
+std::map<Role, RoleBytes> RoleBytesOf(std::span<const TensorRecord> records) {
+  std::map<Role, RoleBytes> roles;
+  for (const TensorRecord& record : records) {
+    RoleBytes& role = roles[*record.info.role];
+    role.raw_bytes += RawBytes(record);
+    uint64_t coded = CodedBytes(record);
+    if (record.second) {
+      roles[*records[*record.second].info.role].stored_bytes += coded / 2;
+      coded -= coded / 2;
+    }
+    role.stored_bytes += coded;
+  }
+  return roles;
+}
+
+// All blocks and what the index says. The base is read here and nowhere later.
+Result<SnapshotIndex> WriteBlocks(const SaveOptions& options, const SavePlan& plan,
+                                  PendingFile& pending, SnapshotWriter& writer) {
+  std::optional<BaseReference> base;
+  if (plan.base) {
+    base = {plan.base_step, plan.base->index_hash()};
+    BITSNAP_TRY(pending.LinkBase(*base, plan.base->path()));
+  }
+  BITSNAP_ASSIGN(SnapshotIndex index,
+                 EncodeUnits(*plan.input, plan.reader(), ThreadCount(options.threads),
+                             options.progress, writer));
   index.profile = ProfileName(options.profile);
   index.metadata = options.metadata;
   index.lineage = options.lineage.value_or(Lineage());
-  if (plan.base) index.base = BaseReference{plan.base_step, plan.base->index_hash()};
-  index.tensors = std::move(tensors);
+  index.base = base;
   return index;
 }
 
 // Changes the plan to one without the base, if that may be at fault; otherwise fails with `error`.
-Result<void> LeaveBase(const SaveOptions& options, const SaveInput& input, Error error,
+Result<void> LeaveBase(std::span<const TensorView> tensors, const SaveOptions& options, Error error,
                        SavePlan& plan) {
   if (!plan.base || !MayBeTheBasesFault(error.kind)) return tl::make_unexpected(std::move(error));
-  BITSNAP_ASSIGN(plan, PlanStandalone(options, input,
-                                      fmt::format("step {} cannot be leaned on: {}",
-                                                  plan.base_step, error.message)));
+  BITSNAP_ASSIGN(plan, PlanStandalone(tensors, PlanOptionsOf(options),
+                                      fmt::format("step {} cannot be leaned on: {}", plan.base_step,
+                                                  error.message)));
   return {};
 }
 
-// Writes the rank file and commits it; `report` gets its sizes. False, and nothing is left, when a
-// pair came out too far off, or the base could not be read, and the plan was changed for that. From
-// the first sync on nothing is tried again.
-Result<bool> TryPlan(const StoreLocation& store, const SaveOptions& options, const SaveInput& input,
-                     SavePlan& plan, SaveReport& report) {
+// Writes the rank file and commits it; `report` gets its sizes. False, and nothing is left, when
+// the base could not be read and the plan was changed for that. From the first sync on nothing is
+// tried again.
+Result<bool> TryPlan(const StoreLocation& store, std::span<const TensorView> tensors,
+                     const SaveOptions& options, SavePlan& plan, SaveReport& report) {
   BITSNAP_ASSIGN(PendingFile pending, PendingFile::Create(store, options));
-  if (plan.base) {
-    Result<void> linked =
-        pending.LinkBase({plan.base_step, plan.base->index_hash()}, plan.base->path());
-    if (!linked) {
-      BITSNAP_TRY(LeaveBase(options, input, std::move(linked).error(), plan));
-      return false;
-    }
-  }
   const SnapshotHeader header{options.step, options.rank, options.world_size, options.save_id};
   BITSNAP_ASSIGN(SnapshotWriter writer, SnapshotWriter::Start(pending.file(), header));
-  auto records = EncodeTensors(plan.tasks, plan.reader(), ThreadCount(options.threads),
-                               options.progress, writer);
-  if (!records) {
-    BITSNAP_TRY(LeaveBase(options, input, std::move(records).error(), plan));
+  Result<SnapshotIndex> index = WriteBlocks(options, plan, pending, writer);
+  if (!index) {
+    BITSNAP_TRY(LeaveBase(tensors, options, std::move(index).error(), plan));
     return false;
   }
-  if (PartTooFarOff(*records, plan.tasks)) return false;
-  report.roles = input.RoleBytesOf(*records);
-  BITSNAP_ASSIGN(const Hash128 index_hash,
-                 writer.Finish(MakeIndex(options, plan, *std::move(records))));
+  report.roles = RoleBytesOf(index->tensors);
+  BITSNAP_ASSIGN(const Hash128 index_hash, writer.Finish(*index));
   report.stored_bytes = writer.offset();
   BITSNAP_TRY(pending.Commit());
   RememberSound(store, options.step, {options.rank, options.world_size}, index_hash);
   return true;
 }
 
-Result<void> WriteAndCommit(const StoreLocation& store, const SaveOptions& options,
-                            const SaveInput& input, SavePlan& plan, SaveReport& report) {
-  for (;;) {
-    BITSNAP_ASSIGN(const bool committed, TryPlan(store, options, input, plan, report));
-    if (committed) return {};
-  }
-}
-
 void Retain(const StoreLocation& store, const SaveOptions& options, SaveReport& report) {
-  const PruneScope scope{options.lineage, options.step, RankFileId{options.rank, options.world_size}};
+  const PruneScope scope{options.lineage, options.step,
+                         RankFileId{options.rank, options.world_size}};
   Result<PruneReport> pruned = PruneStore(store, *options.retention, scope);
   if (pruned) {
     report.pruned = *std::move(pruned);
@@ -125,13 +131,14 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
     BITSNAP_ASSIGN(options.lineage, JoinLine(store));
   }
   options.overwrite |= IsLeftBehind(store, options, *options.lineage);
-  const SaveInput input = SaveInput::Create(tensors);
-  BITSNAP_ASSIGN(SavePlan plan, PlanSave(store, options, input));
+  BITSNAP_ASSIGN(SavePlan plan, PlanSave(store, options, tensors));
 
   SaveReport report;
   report.step = options.step;
-  report.raw_bytes = input.raw_bytes();
-  BITSNAP_TRY(WriteAndCommit(store, options, input, plan, report));
+  for (const TensorView& tensor : tensors) report.raw_bytes += tensor.bytes.size();
+  for (bool committed = false; !committed;) {
+    BITSNAP_ASSIGN(committed, TryPlan(store, tensors, options, plan, report));
+  }
 
   if (plan.base) report.base_step = plan.base_step;
   report.base_reason = plan.why;

@@ -1,33 +1,20 @@
-// Which earlier snapshot a new one leans on, and with it how each tensor is coded.
+// Which earlier snapshot a new one may lean on, and with it the plan of a save.
 #pragma once
 
-#include <optional>
-#include <string>
-#include <vector>
+#include <span>
 
 #include <bitsnap/store.h>
 
-#include "store/save_input.h"
+#include "planning/plan.h"
 #include "store/step.h"
 
 namespace bitsnap {
 
-struct SavePlan {
-  std::optional<SnapshotReader> base;  // absent: the snapshot stands alone
-  uint64_t base_step = 0;
-  std::string why;  // this base, or none
-  std::vector<EncodeTask> tasks;
-
-  const SnapshotReader* reader() const { return base ? &*base : nullptr; }
-};
+PlanOptions PlanOptionsOf(const SaveOptions& options);
 
 // Follows options.base. kMissingBase or kInvalidArgument when a step was asked for that cannot be a
 // base; an automatic choice never fails for what it finds in the store.
 Result<SavePlan> PlanSave(const StoreLocation& store, const SaveOptions& options,
-                          const SaveInput& input);
-
-// Without a base, whatever the options say.
-Result<SavePlan> PlanStandalone(const SaveOptions& options, const SaveInput& input,
-                                std::string why);
+                          std::span<const TensorView> tensors);
 
 }  // namespace bitsnap

@@ -32,7 +32,7 @@ class FileSnapshot final : public Snapshot::Impl {
       tensor.info = record.info;
       tensor.codec = CodecNames(files_.file, record);
       tensor.raw_bytes = RawBytes(record);
-      for (const BlockRecord& block : record.blocks) tensor.stored_bytes += block.coded_bytes;
+      tensor.stored_bytes = CodedBytes(record);
       tensor.error = record.error;
       tensor.why = record.why;
       Add(std::move(tensor));
@@ -81,8 +81,7 @@ std::optional<size_t> Snapshot::Find(std::string_view name) const {
 
 Result<void> Snapshot::Read(std::span<const ReadRequest> requests, unsigned threads,
                             const Progress& progress) const {
-  return WithinMemory("read the tensors",
-                      [&] { return impl_->Read(requests, threads, progress); });
+  return WithinMemory("read the tensors", [&] { return impl_->Read(requests, threads, progress); });
 }
 
 Result<void> Snapshot::Verify(unsigned threads, const Progress& progress) const {

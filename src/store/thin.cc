@@ -77,8 +77,7 @@ bool NeedsBase(const SnapshotIndex& index, const std::vector<size_t>& kept) {
 uint64_t DroppedBytes(const SnapshotIndex& index, const std::vector<size_t>& kept) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < index.tensors.size(); ++i) {
-    if (std::ranges::binary_search(kept, i)) continue;
-    for (const BlockRecord& block : index.tensors[i].blocks) bytes += block.coded_bytes;
+    if (!std::ranges::binary_search(kept, i)) bytes += CodedBytes(index.tensors[i]);
   }
   return bytes;
 }

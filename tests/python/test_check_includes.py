@@ -69,6 +69,11 @@ def tree(tmp_path):
         ("include/bitsnap/dtype.h", "#include <fmt/core.h>", "may not include third-party fmt/core.h"),
         ("include/bitsnap/dtype.h", '#include "base/bytes.h"', "may not include internal base/bytes.h"),
         ("cli/save.cc", '#include "io/file.h"', "room cli may not include internal io/file.h"),
+        (
+            "src/policy/plan.cc",
+            "if (codec == CodecId::kRaw) return;",
+            "only room codec may name a codec's id",
+        ),
         ("src/io/CMakeLists.txt", "bitsnap_room(io DEPENDS base store)", "io may not depend on room store"),
         ("src/io/CMakeLists.txt", "bitsnap_room(io SOURCES a.cc)", "room io includes room base"),
     ],
@@ -81,3 +86,28 @@ def test_catches(tree, name, line, complaint):
     assert result.returncode == 1
     assert result.stdout.startswith(f"{name}:1: ") and complaint in result.stdout
     assert len(result.stdout.splitlines()) == 1
+
+
+def test_sees_what_a_header_brings_along(tree):
+    files = {
+        "src/pipeline/encode.h": '#include "pipeline/unit.h"\n',
+        "src/pipeline/unit.h": '#include "codec/codec.h"\n',
+        "src/store/save.h": '#include "base/bytes.h"\n#include "pipeline/encode.h"\n',
+    }
+    for name, text in files.items():
+        path = tree / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert check(tree).stdout == (
+        "src/store/save.h:2: room store reaches room codec through src/pipeline/unit.h\n"
+    )
+    (tree / "src/pipeline/encode.h").write_text("struct Unit;\n")
+    assert check(tree).returncode == 0
+
+
+def test_codec_ids_belong_to_codecs_and_tests(tree):
+    for name in ("src/codec/raw/codec.cc", "src/store/save_test.cc"):
+        path = tree / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("return CodecId::kRaw;\n")
+    assert check(tree).returncode == 0

@@ -9,10 +9,12 @@ namespace bitsnap::test {
 namespace {
 
 // `mode` absent: no base.
-Block MakeBlock(DType dtype, Content content, std::optional<BaseMode> mode, size_t words) {
+Block MakeBlock(const Codec& codec, DType dtype, Content content, std::optional<BaseMode> mode,
+                size_t words) {
   const size_t word_bytes = WordBytes(dtype);
   Block block;
   block.dtype = dtype;
+  block.codec_parts = codec.parts();
   block.raw = MakeContent(content, dtype, words * word_bytes, words);
   if (mode) block.base = MakeBase(*mode, block.raw, word_bytes, words);
   block.label = std::to_string(words) + " words of " + std::string(DTypeName(dtype)) + ", " +
@@ -53,7 +55,9 @@ bool Prepare(const Codec& codec, const Accepted& accepted, Block& block);
 
 // Codes the block's base as a block that stands alone. False: refused.
 bool CodeBase(const Accepted& accepted, Block& block) {
-  Block base{.label = block.label, .dtype = block.dtype, .raw = *block.base};
+  Block base = block;
+  base.raw = *block.base;
+  base.base.reset();
   const Codec& codec = GetCodec(CodecId::kAdam);
   if (!Prepare(codec, accepted, base)) return false;
   Scratch scratch;
@@ -66,16 +70,13 @@ bool CodeBase(const Accepted& accepted, Block& block) {
 
 // Gives `block` what the codec's Prepare says of it, as if it were a whole tensor. False: refused.
 bool Prepare(const Codec& codec, const Accepted& accepted, Block& block) {
-  const size_t part = block.raw.size() / codec.parts();
-  TensorContext tensor{.dtype = block.dtype, .first = Bytes(block.raw).first(part)};
-  if (codec.parts() == 2) tensor.second = Bytes(block.raw).subspan(part);
-  tensor.row_words = part / WordBytes(block.dtype);
-  tensor.accepted = accepted;
+  UnitContext unit{.parts = block.parts(), .row_words = block.parts()[0].words()};
+  unit.accepted = accepted;
   if (codec.base_form() == BaseForm::kCoded) {
     if (!CodeBase(accepted, block)) return false;
-    tensor.base_params = block.base_params;
+    unit.base_params = block.base_params;
   }
-  const auto prepared = codec.Prepare(tensor);
+  const auto prepared = codec.Prepare(unit);
   if (prepared) block.params = prepared->params;
   return prepared.has_value();
 }
@@ -110,7 +111,8 @@ void ForEachSmallBlock(const Codec& codec, const std::function<void(const Block&
     for (Content content : kAllContents) {
       for (size_t words : {1, 2, 3, 31, 65, 255, 256, 257}) {
         const auto each = [&](std::optional<BaseMode> mode) {
-          ForEachVariant(codec, MakeBlock(dtype, content, mode, words * codec.parts()), body);
+          ForEachVariant(codec, MakeBlock(codec, dtype, content, mode, words * codec.parts()),
+                         body);
         };
         if (!codec.needs_base()) each(std::nullopt);
         for (BaseMode mode : kAllBaseModes) each(mode);
@@ -126,7 +128,7 @@ void ForEachLargeBlock(const Codec& codec, size_t most_bytes,
       for (size_t words : {size_t{1003}, size_t{4099}, kBlockBytes / WordBytes(dtype)}) {
         if (words * WordBytes(dtype) > most_bytes) continue;
         const size_t whole = words / codec.parts() * codec.parts();
-        ForEachVariant(codec, MakeBlock(dtype, content, BaseMode::kFewChanged, whole), body);
+        ForEachVariant(codec, MakeBlock(codec, dtype, content, BaseMode::kFewChanged, whole), body);
       }
     }
   }
@@ -137,9 +139,9 @@ std::optional<std::vector<std::byte>> EncodeBlock(const Codec& codec, const Bloc
   static std::vector<std::byte> out;
   const size_t bound = codec.EncodeBound(block.raw.size());
   if (out.size() < bound) out.resize(bound);
-  const auto size = codec.Encode(block.context(), block.raw, SIZE_MAX, out, scratch);
-  if (!size) return std::nullopt;
-  return std::vector<std::byte>(out.begin(), out.begin() + *size);
+  const auto coded = codec.Encode(block.context(), block.parts(), SIZE_MAX, out, {}, scratch);
+  if (!coded) return std::nullopt;
+  return std::vector<std::byte>(out.begin(), out.begin() + coded->bytes);
 }
 
 }  // namespace bitsnap::test

@@ -13,23 +13,36 @@ namespace bitsnap::test {
 struct Block {
   std::string label;
   DType dtype;
-  std::vector<std::byte> raw;
+  size_t codec_parts = 1;
+  std::vector<std::byte> raw;  // all parts, one behind the other, as those of the base are
   std::optional<std::vector<std::byte>> base;
   std::vector<std::byte> base_params, base_payload;  // of a coded base; empty: none
   DType peer_dtype{};
   std::vector<std::byte> peer;  // empty: none
   std::vector<std::byte> params;
 
+  size_t part_bytes() const { return raw.size() / codec_parts; }
+
+  // `bytes`, as long as `raw`, one part behind the other.
+  Parts Cut(Bytes bytes) const {
+    Parts parts;
+    for (size_t k = 0; k < codec_parts; ++k) {
+      parts.push_back({dtype, bytes.subspan(k * part_bytes(), part_bytes())});
+    }
+    return parts;
+  }
+  Parts parts() const { return Cut(raw); }
+  MutableParts MutableLike(MutableBytes bytes) const { return CutLike(parts(), bytes); }
+
   BlockContext context() const {
-    BlockContext context{.dtype = dtype, .raw_bytes = raw.size()};
+    BlockContext context;
     if (!base_payload.empty()) {
       context.coded_base = {CodecId::kAdam, base_params, base_payload, raw.size()};
     } else if (base) {
-      context.base = *base;
+      context.base = BytesOf(Cut(*base));
     }
     if (!peer.empty()) context.peer = {peer_dtype, peer};
     context.params = params;
-    context.row_words = raw.size() / WordBytes(dtype);
     return context;
   }
 };

@@ -153,10 +153,11 @@ TEST(AdamDelta, EveryPairOfTheBaseHasIndices) {
   std::vector<std::byte> raw(base.size() * 8), payload(AdamCodec().EncodeBound(raw.size()));
   std::memcpy(raw.data(), base.v.data(), raw.size() / 2);
   std::memcpy(raw.data() + raw.size() / 2, base.m.data(), raw.size() / 2);
-  BlockContext context{DType::kF32, raw.size()};
-  context.params = params;
+  const BlockContext context{.params = params};
   Scratch scratch;
-  payload.resize(*AdamCodec().Encode(context, raw, SIZE_MAX, payload, scratch));
+  const auto coded =
+      AdamCodec().Encode(context, MomentsIn(Bytes(raw)), SIZE_MAX, payload, {}, scratch);
+  payload.resize(coded->bytes);
 
   const BaseBlock block{*ReadParams(params), 0, payload, base.size()};
   auto indices = BaseIndices::Open(block, 0, 1, scratch);
@@ -237,13 +238,13 @@ TEST(AdamDelta, GoldenPayload) {
   // kv of the base: 0, -2, none and that of 2^-20, 0. Halved: 0, -1, 0, 0. ku: no slope; 1 more.
   const float want[] = {0x1p-20f, 0x1p-20f, 0x1p-20f, 0,   // v
                         0x1p-11f, 0x1p-11f, 0x1p-11f, 0};  // m
-  BlockContext context{DType::kF32, sizeof(want)};
-  context.params = params;
+  BlockContext context{.params = params};
   context.coded_base = {CodecId::kAdam, params, base, sizeof(want)};
   Scratch scratch;
   float decoded[8];
-  const auto done = AdamDeltaCodec().Decode(context, payload,
-                                            std::as_writable_bytes(std::span(decoded)), scratch);
+  const auto done = AdamDeltaCodec().Decode(
+      context, payload, MomentsIn(MutableBytes(std::as_writable_bytes(std::span(decoded)))),
+      scratch);
   ASSERT_TRUE(done) << done.error().message;
   for (size_t i = 0; i < 8; ++i) EXPECT_EQ(decoded[i], want[i]) << i;
 }
@@ -262,15 +263,14 @@ TEST(AdamDelta, SurvivesAHostileBase) {
                           std::vector<std::byte> payload, size_t raw_bytes) {
     params.shrink_to_fit();  // for the address sanitizer
     payload.shrink_to_fit();
-    BlockContext context{DType::kF32, out.size()};
-    context.params = coded->params;
-    context.row_words = pair.row_words;
+    BlockContext context{.params = coded->params};
     context.coded_base = {codec, params, payload, raw_bytes};
-    const auto done = AdamDeltaCodec().Decode(context, coded->blocks[0], out, scratch);
+    const auto done =
+        AdamDeltaCodec().Decode(context, coded->blocks[0], MomentsIn(MutableBytes(out)), scratch);
     EXPECT_TRUE(done || done.error().kind == ErrorKind::kCorrupt);
     // The encoder, too, meets it.
     std::vector<std::byte> room(AdamDeltaCodec().EncodeBound(out.size()));
-    (void)AdamDeltaCodec().Encode(context, out, SIZE_MAX, room, scratch);
+    (void)AdamDeltaCodec().Encode(context, MomentsIn(Bytes(out)), SIZE_MAX, room, {}, scratch);
     return done.has_value();
   };
   const auto& payload = old->blocks[0];
@@ -305,12 +305,11 @@ TEST(AdamDelta, PreparesOnHostileParams) {
   size_t served = 0;
   const auto prepare = [&](const std::vector<std::byte>& params) {
     const std::vector<std::byte> exact(params);  // for the address sanitizer
-    const auto prepared = AdamDeltaCodec().Prepare({.dtype = DType::kF32,
-                                                    .first = pair.v_bytes(),
-                                                    .second = pair.m_bytes(),
-                                                    .row_words = pair.row_words,
-                                                    .accepted = {.update_error = 0.012},
-                                                    .base_params = exact});
+    const auto prepared = AdamDeltaCodec().Prepare(
+        {.parts = {{DType::kF32, pair.v_bytes()}, {DType::kF32, pair.m_bytes()}},
+         .row_words = pair.row_words,
+         .accepted = {.update_error = 0.012},
+         .base_params = exact});
     served += prepared.has_value();
     EXPECT_TRUE(!prepared || ReadParams(prepared->params));
   };

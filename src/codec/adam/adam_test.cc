@@ -270,18 +270,17 @@ TEST(Adam, GoldenPayload) {
       "00  00 00  00 00"
       "00  99 77 18 08"
       "00 00 80 35  01 00 c0 7f");
-  BlockContext context{DType::kF32, sizeof(pair)};
-  context.params = params;
+  const BlockContext context{.params = params};
   Scratch scratch;
   std::vector<std::byte> out(AdamCodec().EncodeBound(sizeof(pair)));
-  const auto size =
-      AdamCodec().Encode(context, std::as_bytes(std::span(pair)), SIZE_MAX, out, scratch);
-  ASSERT_TRUE(size);
-  out.resize(*size);
+  const auto coded = AdamCodec().Encode(context, MomentsIn(Bytes(std::as_bytes(std::span(pair)))),
+                                        SIZE_MAX, out, {}, scratch);
+  ASSERT_TRUE(coded);
+  out.resize(coded->bytes);
   EXPECT_EQ(out, golden);
   float decoded[8];
-  ASSERT_TRUE(
-      AdamCodec().Decode(context, golden, std::as_writable_bytes(std::span(decoded)), scratch));
+  const MutableBytes room = std::as_writable_bytes(std::span(decoded));
+  ASSERT_TRUE(AdamCodec().Decode(context, golden, MomentsIn(room), scratch));
   EXPECT_EQ(std::memcmp(decoded, want, sizeof(want)), 0);
 }
 
@@ -322,11 +321,9 @@ TEST(Adam, SurvivesHostileParams) {
   std::vector<std::byte> out(2 * pair.size() * sizeof(float));
   const auto decode = [&](std::vector<std::byte> params, uint64_t first) {
     params.shrink_to_fit();  // for the address sanitizer
-    BlockContext context{DType::kF32, out.size()};
-    context.params = params;
-    context.first_word = first;
-    context.row_words = pair.row_words;
-    const auto done = AdamCodec().Decode(context, coded->blocks[0], out, scratch);
+    const BlockContext context{.params = params, .first_word = first};
+    const auto done =
+        AdamCodec().Decode(context, coded->blocks[0], MomentsIn(MutableBytes(out)), scratch);
     EXPECT_TRUE(done || done.error().kind == ErrorKind::kCorrupt);
     return done.has_value();
   };

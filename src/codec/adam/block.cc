@@ -150,9 +150,9 @@ size_t BlockBound(size_t elements) {
          2 * elements * kFloat;
 }
 
-std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw,
-                                      size_t limit, MutableBytes out,
-                                      const Moments<MutableBytes>& decoded, Scratch& scratch) {
+std::optional<Encoded> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw, size_t limit,
+                                   MutableBytes out, const Moments<MutableBytes>& decoded,
+                                   Scratch& scratch) {
   const size_t elements = raw.v.size() / kFloat;
   const Grid& grid = frame.params.grid;
   const bool decoded_base = !frame.base_v.empty();
@@ -194,7 +194,7 @@ std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Byt
     std::ranges::copy(m, decoded.m.begin() + i * kFloat);
   });
   if (writer.size() >= limit) return std::nullopt;
-  return LossyBlock{writer.size(), sums};
+  return Encoded{writer.size(), sums};
 }
 
 Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<MutableBytes>& out,

@@ -35,9 +35,9 @@ struct Moments {
 // Nullopt when the coded size is not below `limit` or the coded base is malformed. Leaves what
 // DecodeBlock will give in `decoded`, and returns what is lost, unless that is empty. Requires:
 // Covers(the block's end).
-std::optional<LossyBlock> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw,
-                                      size_t limit, MutableBytes out,
-                                      const Moments<MutableBytes>& decoded, Scratch& scratch);
+std::optional<Encoded> EncodeBlock(const BlockFrame& frame, const Moments<Bytes>& raw, size_t limit,
+                                   MutableBytes out, const Moments<MutableBytes>& decoded,
+                                   Scratch& scratch);
 
 // Requires: as for EncodeBlock, of `coded` nothing.
 Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<MutableBytes>& out,

@@ -9,7 +9,7 @@
 namespace bitsnap {
 namespace {
 
-size_t Pairs(size_t raw_bytes) { return raw_bytes / (2 * sizeof(float)); }
+size_t PairsIn(size_t raw_bytes) { return raw_bytes / (2 * sizeof(float)); }
 
 // Of a block or of its base; nullopt when they are malformed or of another tensor.
 std::optional<adam::Params> ParamsOf(Bytes bytes, uint64_t first, size_t pairs) {
@@ -20,85 +20,73 @@ std::optional<adam::Params> ParamsOf(Bytes bytes, uint64_t first, size_t pairs) 
 }
 
 // Nullopt when the base's block is not as `adam` left it.
-std::optional<adam::BaseBlock> BaseBlockOf(const BlockContext& context) {
+std::optional<adam::BaseBlock> BaseBlockOf(const BlockContext& context, size_t pairs) {
   if (!context.coded_base) return std::nullopt;
   const CodedBlock& base = *context.coded_base;
-  if (base.codec != CodecId::kAdam || base.raw_bytes < context.raw_bytes) return std::nullopt;
-  const auto params = ParamsOf(base.params, context.first_word, Pairs(base.raw_bytes));
+  if (base.codec != CodecId::kAdam || PairsIn(base.raw_bytes) < pairs) return std::nullopt;
+  const auto params = ParamsOf(base.params, context.first_word, PairsIn(base.raw_bytes));
   if (!params) return std::nullopt;
-  return adam::BaseBlock{*params, context.first_word, base.payload, Pairs(base.raw_bytes)};
+  return adam::BaseBlock{*params, context.first_word, base.payload, PairsIn(base.raw_bytes)};
 }
 
+// v and m; none of no parts.
 template <class Span>
-adam::Moments<Span> Halves(Span pair) {
-  return {pair.first(pair.size() / 2), pair.subspan(pair.size() / 2)};
+adam::Moments<Span> MomentsOf(const PartList<PartOf<Span>>& parts) {
+  return {parts[0].bytes, parts[1].bytes};
 }
 
 // What both codecs are; they differ in where the base's indices come from.
-class PairCodec : public Codec {
+class MomentsCodec : public Codec {
  public:
-  bool IsLossless(Bytes) const override { return false; }
+  // An exp_avg_sq and its exp_avg.
   size_t parts() const override { return 2; }
   bool Supports(DType dtype) const override { return dtype == DType::kF32; }
+  Loss LossWithin(const Accepted&) const override { return Loss::kAccepted; }
+  bool IsLossless(Bytes) const override { return false; }
 
-  std::optional<Prepared> Prepare(const TensorContext& tensor) const override {
-    auto choice = Choose({tensor.first, tensor.second, tensor.row_words}, tensor);
+  std::optional<Prepared> Prepare(const UnitContext& unit) const override {
+    auto choice = Choose({unit.parts[0].bytes, unit.parts[1].bytes, unit.row_words}, unit);
     if (!choice) return std::nullopt;
     const auto stretch = std::as_bytes(std::span(&choice->stretch, 1));
     return Prepared{std::move(choice->params), {stretch.begin(), stretch.end()}};
   }
 
-  size_t EncodeBound(size_t raw_bytes) const override { return adam::BlockBound(Pairs(raw_bytes)); }
-
-  std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
-                               MutableBytes out, Scratch& scratch) const override {
-    const auto block = EncodeLossy(context, raw, limit, out, {}, scratch);
-    return block ? std::optional(block->bytes) : std::nullopt;
+  size_t EncodeBound(size_t raw_bytes) const override {
+    return adam::BlockBound(PairsIn(raw_bytes));
   }
 
-  std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
-                                        MutableBytes out, MutableBytes decoded,
-                                        Scratch& scratch) const override {
-    const auto halves = Halves(raw);
-    return EncodePair(context, halves.v, halves.m, limit, out, decoded, scratch);
-  }
-
-  std::optional<LossyBlock> EncodePair(const BlockContext& context, Bytes v, Bytes m, size_t limit,
-                                       MutableBytes out, MutableBytes decoded,
-                                       Scratch& scratch) const override {
-    auto params = ParamsOf(context.params, context.first_word, Pairs(context.raw_bytes));
-    const std::optional<adam::BaseBlock> base = BaseOf(context);
+  std::optional<Encoded> Encode(const BlockContext& context, const Parts& parts, size_t limit,
+                                MutableBytes out, const MutableParts& decoded,
+                                Scratch& scratch) const override {
+    const size_t pairs = parts[0].words();
+    auto params = ParamsOf(context.params, context.first_word, pairs);
+    const std::optional<adam::BaseBlock> base = BaseOf(context, pairs);
     if (!params || (needs_base() && !base)) return std::nullopt;
     if (!context.advice.empty()) {
       std::memcpy(&params->stretch, context.advice.data(), sizeof(adam::Stretch));
     }
-    return adam::EncodeBlock(FrameOf(context, *params, base), {v, m}, limit, out, Halves(decoded),
-                             scratch);
+    return adam::EncodeBlock(FrameOf(context, *params, base), MomentsOf(parts), limit, out,
+                             MomentsOf(decoded), scratch);
   }
 
-  Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
+  Result<void> Decode(const BlockContext& context, Bytes coded, const MutableParts& parts,
                       Scratch& scratch) const override {
-    const auto halves = Halves(out);
-    return DecodePair(context, coded, halves.v, halves.m, scratch);
-  }
-
-  Result<void> DecodePair(const BlockContext& context, Bytes coded, MutableBytes v, MutableBytes m,
-                          Scratch& scratch) const override {
-    const auto params = ParamsOf(context.params, context.first_word, Pairs(context.raw_bytes));
+    const size_t pairs = parts[0].words();
+    const auto params = ParamsOf(context.params, context.first_word, pairs);
     if (!params) return Fail(ErrorKind::kCorrupt, "adam block has malformed parameters");
-    const std::optional<adam::BaseBlock> base = BaseOf(context);
+    const std::optional<adam::BaseBlock> base = BaseOf(context, pairs);
     if (needs_base() && !base) {
       return Fail(ErrorKind::kCorrupt, "adam block leans on a base of another form");
     }
-    return adam::DecodeBlock(FrameOf(context, *params, base), coded, {v, m}, scratch);
+    return adam::DecodeBlock(FrameOf(context, *params, base), coded, MomentsOf(parts), scratch);
   }
 
  private:
   virtual std::optional<adam::Choice> Choose(const adam::AdamTensor& pair,
-                                             const TensorContext& tensor) const = 0;
+                                             const UnitContext& unit) const = 0;
 
-  std::optional<adam::BaseBlock> BaseOf(const BlockContext& context) const {
-    return needs_base() ? BaseBlockOf(context) : std::nullopt;
+  std::optional<adam::BaseBlock> BaseOf(const BlockContext& context, size_t pairs) const {
+    return needs_base() ? BaseBlockOf(context, pairs) : std::nullopt;
   }
 
   adam::BlockFrame FrameOf(const BlockContext& context, const adam::Params& params,
@@ -106,16 +94,15 @@ class PairCodec : public Codec {
     adam::BlockFrame frame{params, context.first_word};
     if (base) {
       frame.coded_base = &*base;
-    } else if (context.base) {
-      const auto halves = Halves(*context.base);
-      frame.base_v = halves.v;
-      frame.base_m = halves.m;
+    } else if (!context.base.empty()) {
+      frame.base_v = context.base[0];
+      frame.base_m = context.base[1];
     }
     return frame;
   }
 };
 
-class Adam final : public PairCodec {
+class Adam final : public MomentsCodec {
  public:
   CodecId id() const override { return CodecId::kAdam; }
   std::string_view name() const override { return "adam"; }
@@ -123,24 +110,26 @@ class Adam final : public PairCodec {
 
  private:
   std::optional<adam::Choice> Choose(const adam::AdamTensor& pair,
-                                     const TensorContext& tensor) const override {
-    return adam::Prepare(pair, tensor.accepted.update_error, tensor.accepted.eps);
+                                     const UnitContext& unit) const override {
+    return adam::Prepare(pair, unit.accepted.update_error, unit.accepted.eps);
   }
 };
 
-class AdamDelta final : public PairCodec {
+class AdamDelta final : public MomentsCodec {
  public:
   CodecId id() const override { return CodecId::kAdamDelta; }
   std::string_view name() const override { return "adam_delta"; }
   bool needs_base() const override { return true; }
   BaseForm base_form() const override { return BaseForm::kCoded; }
+  // Coding takes half as long again, and a restore without the base is worth something.
+  uint64_t gain_to_ask() const override { return 64; }
 
  private:
   std::optional<adam::Choice> Choose(const adam::AdamTensor& pair,
-                                     const TensorContext& tensor) const override {
-    const auto base = ParamsOf(tensor.base_params, 0, pair.v.size() / sizeof(float));
+                                     const UnitContext& unit) const override {
+    const auto base = ParamsOf(unit.base_params, 0, pair.v.size() / sizeof(float));
     if (!base) return std::nullopt;
-    return adam::PrepareOnBase(pair, *base, tensor.accepted.update_error, tensor.accepted.eps);
+    return adam::PrepareOnBase(pair, *base, unit.accepted.update_error, unit.accepted.eps);
   }
 };
 

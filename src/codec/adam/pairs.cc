@@ -35,10 +35,10 @@ void ForBlocks(const Pair& pair, const Base& base, Bytes params, Body body) {
     const size_t count = std::min(kBlockPairs, pair.size() - first);
     const auto raw = Gather(pair, first, count);
     std::vector<std::byte> old;
-    BlockContext context{DType::kF32, raw.size()};
+    BlockContext context;
     if (base.decoded != nullptr) {
       old = Gather(*base.decoded, first, count);
-      context.base = old;
+      context.base = BytesOf(MomentsIn(Bytes(old)));
     }
     if (base.coded != nullptr) {
       const Bytes payload = base.coded->blocks[first / kBlockPairs];
@@ -47,20 +47,17 @@ void ForBlocks(const Pair& pair, const Base& base, Bytes params, Body body) {
     }
     context.params = params;
     context.first_word = first;
-    context.row_words = pair.row_words;
     body(context, raw, first, count);
   }
 }
 
 std::optional<Coded> EncodeWith(const Base& base, const Pair& pair, double bound, double eps) {
   const Codec& codec = base.codec();
-  TensorContext tensor{.dtype = DType::kF32,
-                       .first = pair.v_bytes(),
-                       .second = pair.m_bytes(),
-                       .row_words = pair.row_words,
-                       .accepted = {.update_error = bound, .eps = eps}};
-  if (base.coded != nullptr) tensor.base_params = base.coded->params;
-  const auto prepared = codec.Prepare(tensor);
+  UnitContext unit{.parts = {{DType::kF32, pair.v_bytes()}, {DType::kF32, pair.m_bytes()}},
+                   .row_words = pair.row_words,
+                   .accepted = {.update_error = bound, .eps = eps}};
+  if (base.coded != nullptr) unit.base_params = base.coded->params;
+  const auto prepared = codec.Prepare(unit);
   if (!prepared) return std::nullopt;
   Coded coded{.params = prepared->params, .advice = prepared->advice};
   UpdateSums sums;
@@ -69,9 +66,11 @@ std::optional<Coded> EncodeWith(const Base& base, const Pair& pair, double bound
     context.advice = coded.advice;
     std::vector<std::byte> out(codec.EncodeBound(raw.size()));
     std::vector<std::byte> told(raw.size()), decoded(raw.size());
-    const auto block = codec.EncodeLossy(context, raw, raw.size(), out, told, scratch);
+    const auto block = codec.Encode(context, MomentsIn(raw), raw.size(), out,
+                                    MomentsIn(MutableBytes(told)), scratch);
     if (block) {
-      EXPECT_TRUE(codec.Decode(context, Bytes(out).first(block->bytes), decoded, scratch));
+      EXPECT_TRUE(codec.Decode(context, Bytes(out).first(block->bytes),
+                               MomentsIn(MutableBytes(decoded)), scratch));
       EXPECT_EQ(told, decoded);
       sums.Add(block->update);
     }
@@ -95,7 +94,7 @@ Pair DecodeWith(const Base& base, const Coded& coded, const Pair& shape) {
     if (bytes.size() == raw.size()) {
       out = bytes;
     } else {
-      const auto done = base.codec().Decode(context, bytes, out, scratch);
+      const auto done = base.codec().Decode(context, bytes, MomentsIn(MutableBytes(out)), scratch);
       ASSERT_TRUE(done) << done.error().message;
     }
     std::memcpy(&decoded.v[first], out.data(), count * sizeof(float));

@@ -23,6 +23,12 @@ struct Pair {
 
 inline constexpr double kEps = 1e-8;
 
+// v and m where they stand one behind the other.
+inline Parts MomentsIn(Bytes raw) {
+  return {{DType::kF32, raw.first(raw.size() / 2)}, {DType::kF32, raw.last(raw.size() / 2)}};
+}
+inline MutableParts MomentsIn(MutableBytes raw) { return CutLike(MomentsIn(Bytes(raw)), raw); }
+
 // As training leaves them: rows and columns of different gradients, u near normal.
 Pair Trained(size_t rows, size_t columns, uint32_t seed);
 

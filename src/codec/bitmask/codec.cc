@@ -14,6 +14,7 @@ class Bitmask final : public Codec {
   CodecId id() const override { return CodecId::kBitmask; }
   std::string_view name() const override { return "bitmask"; }
   bool needs_base() const override { return true; }
+  bool is_quick() const override { return true; }
   bool Supports(DType) const override { return true; }
 
   // One-byte words, all changed, are the worst case.
@@ -21,24 +22,27 @@ class Bitmask final : public Codec {
     return MaskBytes(raw_bytes) + raw_bytes + bitmask::kPackSlack;
   }
 
-  std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
-                               MutableBytes out, Scratch&) const override {
+  std::optional<Encoded> Encode(const BlockContext& context, const Parts& parts, size_t limit,
+                                MutableBytes out, const MutableParts&, Scratch&) const override {
     if (limit == 0) return std::nullopt;
-    const size_t word = WordBytes(context.dtype);
+    const auto [dtype, raw] = parts[0];
+    const size_t word = WordBytes(dtype);
     const size_t mask_bytes = MaskBytes(raw.size() / word);
     const size_t max_changed = limit > mask_bytes ? (limit - 1 - mask_bytes) / word : 0;
-    const size_t changed = bitmask::PackChanged(word, *context.base, raw, max_changed, out);
+    const size_t changed = bitmask::PackChanged(word, context.base[0], raw, max_changed, out);
     if (changed > max_changed) return std::nullopt;
-    return changed == 0 ? 0 : mask_bytes + changed * word;
+    return Encoded{changed == 0 ? 0 : mask_bytes + changed * word};
   }
 
-  Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
+  Result<void> Decode(const BlockContext& context, Bytes coded, const MutableParts& parts,
                       Scratch&) const override {
+    const auto [dtype, out] = parts[0];
+    const Bytes base = context.base[0];
     if (coded.empty()) {
-      std::memcpy(out.data(), context.base->data(), out.size());
+      std::memcpy(out.data(), base.data(), out.size());
       return {};
     }
-    const size_t word = WordBytes(context.dtype);
+    const size_t word = WordBytes(dtype);
     const size_t words = out.size() / word;
     if (coded.size() < MaskBytes(words)) {
       return Fail(ErrorKind::kCorrupt, "bitmask block is shorter than its mask");
@@ -52,7 +56,7 @@ class Bitmask final : public Codec {
     if (changed == 0 || values.size() != changed * word) {
       return Fail(ErrorKind::kCorrupt, "bitmask block has the wrong number of changed values");
     }
-    bitmask::UnpackChanged(word, *context.base, mask, values, out);
+    bitmask::UnpackChanged(word, base, mask, values, out);
     return {};
   }
 };

@@ -31,23 +31,21 @@ Floats Normal(size_t count, float mean, float deviation, uint32_t seed) {
   return values;
 }
 
-BlockContext ContextOf(size_t elements) { return {DType::kF32, elements * 4, {}}; }
-
 std::optional<Coded> Encode(const Codec& codec, const Floats& values, size_t limit = SIZE_MAX) {
   Scratch scratch;
   Coded out(codec.EncodeBound(values.size() * 4));
-  const auto size =
-      codec.Encode(ContextOf(values.size()), std::as_bytes(std::span(values)), limit, out, scratch);
-  if (!size) return std::nullopt;
-  out.resize(*size);
+  const auto coded =
+      codec.Encode({}, {{DType::kF32, std::as_bytes(std::span(values))}}, limit, out, {}, scratch);
+  if (!coded) return std::nullopt;
+  out.resize(coded->bytes);
   return out;
 }
 
 Result<Floats> Decode(const Coded& coded, size_t elements) {
   Scratch scratch;
   Floats values(elements);
-  const auto done = ClusterCodec().Decode(ContextOf(elements), coded,
-                                          std::as_writable_bytes(std::span(values)), scratch);
+  const auto done = ClusterCodec().Decode(
+      {}, coded, {{DType::kF32, std::as_writable_bytes(std::span(values))}}, scratch);
   if (!done) return tl::make_unexpected(done.error());
   return values;
 }

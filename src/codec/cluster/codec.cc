@@ -90,7 +90,7 @@ std::span<T> Typed(MutableBytes bytes) {
 }
 
 // A payload cut into its parts, with all lengths checked.
-struct Parts {
+struct Payload {
   int label_bits;
   size_t clusters;
   Bytes ranges;
@@ -99,26 +99,27 @@ struct Parts {
   Bytes escapes;
 };
 
-Result<Parts> Split(Bytes coded, size_t elements) {
+Result<Payload> Split(Bytes coded, size_t elements) {
   ByteReader reader(coded);
-  Parts parts;
-  parts.label_bits = reader.Int<uint8_t>();
-  parts.clusters = size_t{reader.Int<uint8_t>()} + 1;
+  Payload payload;
+  payload.label_bits = reader.Int<uint8_t>();
+  payload.clusters = size_t{reader.Int<uint8_t>()} + 1;
   const uint64_t escapes = reader.Int<uint32_t>();
   if (!reader.ok()) return Corrupt("ends within its header");
-  if (parts.label_bits < 1 || parts.label_bits > 8) return Corrupt("has an impossible label width");
-  if (parts.clusters > size_t{1} << parts.label_bits)
+  if (payload.label_bits < 1 || payload.label_bits > 8)
+    return Corrupt("has an impossible label width");
+  if (payload.clusters > size_t{1} << payload.label_bits)
     return Corrupt("has more clusters than labels");
-  parts.ranges = reader.Raw(parts.clusters * sizeof(Range));
-  parts.labels = reader.Raw(cluster::PackedBytes(elements, parts.label_bits));
-  parts.codes = reader.Raw(elements);
-  parts.escapes = reader.Raw(escapes * sizeof(Escape));
+  payload.ranges = reader.Raw(payload.clusters * sizeof(Range));
+  payload.labels = reader.Raw(cluster::PackedBytes(elements, payload.label_bits));
+  payload.codes = reader.Raw(elements);
+  payload.escapes = reader.Raw(escapes * sizeof(Escape));
   if (!reader.ok() || reader.remaining() > 0) return Corrupt("has the wrong length");
-  const size_t used_bits = elements * parts.label_bits % 8;
-  if (used_bits != 0 && std::to_integer<int>(parts.labels.back()) >> used_bits != 0) {
+  const size_t used_bits = elements * payload.label_bits % 8;
+  if (used_bits != 0 && std::to_integer<int>(payload.labels.back()) >> used_bits != 0) {
     return Corrupt("has bits set after its last label");
   }
-  return parts;
+  return payload;
 }
 
 Result<void> ReadRanges(Bytes bytes, std::span<Range> ranges) {
@@ -157,8 +158,10 @@ size_t Cluster::EncodeBound(size_t raw_bytes) const {
   return Layout(elements, clusters_, label_bits_).escapes + MaxEscapes(elements) * sizeof(Escape);
 }
 
-std::optional<size_t> Cluster::Encode(const BlockContext&, Bytes raw, size_t limit,
-                                      MutableBytes out, Scratch& scratch) const {
+std::optional<Encoded> Cluster::Encode(const BlockContext& context, const Parts& parts,
+                                       size_t limit, MutableBytes out, const MutableParts& decoded,
+                                       Scratch& scratch) const {
+  const Bytes raw = parts[0].bytes;
   const size_t elements = raw.size() / sizeof(float);
   const Layout layout(elements, clusters_, label_bits_);
   if (layout.escapes >= limit) return std::nullopt;
@@ -184,24 +187,27 @@ std::optional<size_t> Cluster::Encode(const BlockContext&, Bytes raw, size_t lim
   cluster::PackLabels(labels, label_bits_,
                       out.subspan(layout.labels, layout.codes - layout.labels));
   cluster::Quantize(values, labels, ranges, out.subspan(layout.codes, elements));
-  return size;
+  if (!decoded.empty() && !Decode(context, out.first(size), decoded, scratch)) return std::nullopt;
+  return Encoded{size};
 }
 
-Result<void> Cluster::Decode(const BlockContext&, Bytes coded, MutableBytes out,
+Result<void> Cluster::Decode(const BlockContext&, Bytes coded, const MutableParts& parts,
                              Scratch& scratch) const {
-  BITSNAP_ASSIGN(const Parts parts, Split(coded, out.size() / sizeof(float)));
+  const MutableBytes out = parts[0].bytes;
+  BITSNAP_ASSIGN(const Payload payload, Split(coded, out.size() / sizeof(float)));
   std::array<Range, cluster::kMaxClusters> range_room;
-  const auto ranges = std::span(range_room).first(parts.clusters);
-  BITSNAP_TRY(ReadRanges(parts.ranges, ranges));
+  const auto ranges = std::span(range_room).first(payload.clusters);
+  BITSNAP_TRY(ReadRanges(payload.ranges, ranges));
 
   // A row for every label that fits the width, so that the lookup needs no bounds.
-  const size_t rows = size_t{1} << parts.label_bits;
+  const size_t rows = size_t{1} << payload.label_bits;
   const auto table = Typed<float>(scratch.Get(0, rows * cluster::kCodes * sizeof(float)));
-  cluster::BuildTable(ranges, table.first(parts.clusters * cluster::kCodes));
-  if (cluster::Lookup(parts.labels, parts.label_bits, parts.codes, table, out) >= parts.clusters) {
+  cluster::BuildTable(ranges, table.first(payload.clusters * cluster::kCodes));
+  if (cluster::Lookup(payload.labels, payload.label_bits, payload.codes, table, out) >=
+      payload.clusters) {
     return Corrupt("has a label without a range");
   }
-  return ApplyEscapes(parts.escapes, out);
+  return ApplyEscapes(payload.escapes, out);
 }
 
 const Codec& ClusterCodec() {

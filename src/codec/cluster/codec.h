@@ -16,12 +16,15 @@ class Cluster final : public Codec {
 
   CodecId id() const override { return CodecId::kCluster; }
   std::string_view name() const override { return "cluster"; }
+  Loss LossWithin(const Accepted&) const override { return Loss::kAny; }
   bool IsLossless(Bytes) const override { return false; }
+  bool is_quick() const override { return true; }
   bool Supports(DType dtype) const override { return dtype == DType::kF32; }
   size_t EncodeBound(size_t raw_bytes) const override;
-  std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
-                               MutableBytes out, Scratch& scratch) const override;
-  Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
+  std::optional<Encoded> Encode(const BlockContext& context, const Parts& parts, size_t limit,
+                                MutableBytes out, const MutableParts& decoded,
+                                Scratch& scratch) const override;
+  Result<void> Decode(const BlockContext& context, Bytes coded, const MutableParts& parts,
                       Scratch& scratch) const override;
 
  private:

@@ -56,13 +56,13 @@ ClassPlan PlanClasses(DType dtype, const CodedWords& words, Scratch& scratch) {
 // A block that differs from its base, all but coded.
 class BlockPlan {
  public:
-  BlockPlan(const BlockContext& context, Bytes raw, Scratch& scratch)
-      : count_(raw.size() / WordBytes(context.dtype)),
+  BlockPlan(const Part& part, Bytes base, Scratch& scratch)
+      : count_(part.words()),
         symbols_(scratch.Get(delta::kSymbolsSlot, count_)),
-        runs_(MakeRuns(context, raw)),
-        words_(context.dtype, runs_, raw.size(), symbols_, scratch) {
-    words_.Exponents(*context.base);
-    classes_ = PlanClasses(context.dtype, words_, scratch);
+        runs_(MakeRuns(part, base)),
+        words_(part.dtype, runs_, part.bytes.size(), symbols_, scratch) {
+    words_.Exponents(base);
+    classes_ = PlanClasses(part.dtype, words_, scratch);
   }
   BlockPlan(const BlockPlan&) = delete;  // words_ refers to runs_
   BlockPlan& operator=(const BlockPlan&) = delete;
@@ -73,8 +73,8 @@ class BlockPlan {
   const ClassPlan& classes() const { return classes_; }
 
  private:
-  Runs MakeRuns(const BlockContext& context, Bytes raw) const {
-    delta::MakeSymbols(context.dtype, *context.base, raw, symbols_);
+  Runs MakeRuns(const Part& part, Bytes base) const {
+    delta::MakeSymbols(part.dtype, base, part.bytes, symbols_);
     delta::GroupBits changed{};
     const size_t changed_words = delta::FindChanged(symbols_, changed);
     return Runs::Choose(changed, groups(), count_, changed_words);
@@ -87,9 +87,7 @@ class BlockPlan {
   ClassPlan classes_;
 };
 
-bool EqualsBase(const BlockContext& context, Bytes raw) {
-  return std::memcmp(raw.data(), context.base->data(), raw.size()) == 0;
-}
+bool Equal(Bytes a, Bytes b) { return std::memcmp(a.data(), b.data(), a.size()) == 0; }
 
 // States take room, so few of them for blocks that become small. An index of kLaneChoices.
 unsigned ChooseLanes(size_t coded_bytes) {
@@ -123,6 +121,9 @@ class Delta final : public Codec {
   CodecId id() const override { return CodecId::kDelta; }
   std::string_view name() const override { return "delta"; }
   bool needs_base() const override { return true; }
+  // A step from the base takes several times the time of the other codecs, both ways, and the
+  // base's block besides.
+  uint64_t gain_to_ask() const override { return 8; }
   bool Supports(DType dtype) const override {
     return dtype == DType::kBF16 || dtype == DType::kF16 || dtype == DType::kF32;
   }
@@ -133,11 +134,13 @@ class Delta final : public Codec {
     return delta::kMaxHeaderBytes + sizeof(States) + 2 * raw_bytes + context_rans::kEncodeSlack;
   }
 
-  std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
-                               MutableBytes out, Scratch& scratch) const override {
+  std::optional<Encoded> Encode(const BlockContext& context, const Parts& parts, size_t limit,
+                                MutableBytes out, const MutableParts&,
+                                Scratch& scratch) const override {
     if (limit == 0) return std::nullopt;
-    if (EqualsBase(context, raw)) return 0;
-    const BlockPlan plan(context, raw, scratch);
+    const Bytes raw = parts[0].bytes, base = context.base[0];
+    if (Equal(raw, base)) return Encoded{0};
+    const BlockPlan plan(parts[0], base, scratch);
     if (plan.classes().estimate >= limit) return std::nullopt;
 
     const unsigned choice = ChooseLanes(plan.classes().estimate);
@@ -148,7 +151,7 @@ class Delta final : public Codec {
         delta::WriteHeader(plan.runs(), plan.groups(), plan.classes(), choice, table, out.data());
     BitWriter extras(header_end + half);
     const CodedWords& words = plan.words();
-    words.WriteExtras(*context.base, raw, extras);
+    words.WriteExtras(base, raw, extras);
 
     States states;
     states.fill(context_rans::kInitialState);
@@ -158,25 +161,27 @@ class Delta final : public Codec {
     std::memcpy(end, &states[lanes / 2], half);
     const size_t size = end + half - out.data();
     if (size >= limit) return std::nullopt;
-    return size;
+    return Encoded{size};
   }
 
-  size_t Estimate(const BlockContext& context, Bytes raw, MutableBytes /*out*/,
+  size_t Estimate(const BlockContext& context, const Parts& parts, MutableBytes /*out*/,
                   Scratch& scratch) const override {
-    if (EqualsBase(context, raw)) return 0;
-    return std::min(BlockPlan(context, raw, scratch).classes().estimate, raw.size());
+    const Bytes raw = parts[0].bytes, base = context.base[0];
+    if (Equal(raw, base)) return 0;
+    return std::min(BlockPlan(parts[0], base, scratch).classes().estimate, raw.size());
   }
 
-  Result<void> Decode(const BlockContext& context, Bytes payload, MutableBytes out,
+  Result<void> Decode(const BlockContext& context, Bytes payload, const MutableParts& parts,
                       Scratch& scratch) const override {
-    const Bytes base = *context.base;
+    const auto [dtype, out] = parts[0];
+    const Bytes base = context.base[0];
     if (payload.empty()) {
       std::ranges::copy(base, out.begin());
       return {};
     }
-    const size_t groups = CeilDiv(out.size() / WordBytes(context.dtype), delta::kGroup);
-    BITSNAP_ASSIGN(const Header header, delta::ReadHeader(context.dtype, groups, payload, scratch));
-    const CodedWords words(context.dtype, header.runs, out.size(), scratch);
+    const size_t groups = CeilDiv(parts[0].words(), delta::kGroup);
+    BITSNAP_ASSIGN(const Header header, delta::ReadHeader(dtype, groups, payload, scratch));
+    const CodedWords words(dtype, header.runs, out.size(), scratch);
     words.Exponents(base);
     delta::Classify(header.by_exponent.used(), words.classes());
     BITSNAP_ASSIGN(const Bytes extra_bytes, ReadSymbols(header, words));

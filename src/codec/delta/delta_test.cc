@@ -25,15 +25,16 @@ Buffer BytesOf(std::initializer_list<int> values) {
 struct Pair {
   DType dtype;
   Buffer base, raw;
-  BlockContext context() const { return {.dtype = dtype, .raw_bytes = raw.size(), .base = base}; }
+  BlockContext context() const { return {.base = {base}}; }
 };
 
 std::optional<Buffer> Encode(const Pair& pair) {
   Buffer out(DeltaCodec().EncodeBound(pair.raw.size()));
   Scratch scratch;
-  const auto size = DeltaCodec().Encode(pair.context(), pair.raw, SIZE_MAX, out, scratch);
-  if (!size) return std::nullopt;
-  out.resize(*size);
+  const auto coded =
+      DeltaCodec().Encode(pair.context(), {{pair.dtype, pair.raw}}, SIZE_MAX, out, {}, scratch);
+  if (!coded) return std::nullopt;
+  out.resize(coded->bytes);
   out.shrink_to_fit();
   return out;
 }
@@ -41,7 +42,8 @@ std::optional<Buffer> Encode(const Pair& pair) {
 bool Decodes(const Pair& pair, const Buffer& payload) {
   Buffer out(pair.raw.size());
   Scratch scratch;
-  return DeltaCodec().Decode(pair.context(), payload, out, scratch).has_value() && out == pair.raw;
+  const MutableParts parts{{pair.dtype, out}};
+  return DeltaCodec().Decode(pair.context(), payload, parts, scratch) && out == pair.raw;
 }
 
 // Weights with exponents as of a bell curve; `changed` of 256 are moved by up to 2^`bits` ULPs,

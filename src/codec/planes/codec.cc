@@ -72,11 +72,13 @@ class Planes final : public Codec {
     return planes::kMaxWordBytes * PlaneBound(plane);
   }
 
-  std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
-                               MutableBytes out, Scratch& scratch) const override {
-    const size_t word = WordBytes(context.dtype);
+  std::optional<Encoded> Encode(const BlockContext&, const Parts& parts, size_t limit,
+                                MutableBytes out, const MutableParts&,
+                                Scratch& scratch) const override {
+    const auto [dtype, raw] = parts[0];
+    const size_t word = WordBytes(dtype);
     const size_t words = raw.size() / word;
-    const bool rotate = IsRotated(context.dtype);
+    const bool rotate = IsRotated(dtype);
     const auto plans = PlanPlanes(word, rotate, raw, scratch.Get(kSampleSlot, SampleBytes(word)));
     size_t estimate = 0;
     for (size_t k = 0; k < word; ++k) estimate += plans[k].bytes;
@@ -94,12 +96,13 @@ class Planes final : public Codec {
     planes::Split(word, rotate, raw, planes);
     for (size_t k = direct; k < word; ++k) writer.Write(plans[k].kind, {planes[k], words});
     if (writer.size() >= limit) return std::nullopt;
-    return writer.size();
+    return Encoded{writer.size()};
   }
 
-  Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
+  Result<void> Decode(const BlockContext&, Bytes coded, const MutableParts& parts,
                       Scratch& scratch) const override {
-    const size_t word = WordBytes(context.dtype);
+    const auto [dtype, out] = parts[0];
+    const size_t word = WordBytes(dtype);
     const size_t words = out.size() / word;
     const MutableBytes buffer = scratch.Get(kPlanesSlot, out.size());
     const MutableBytes work = scratch.Get(kStreamSlot, PlaneWorkBytes(words));
@@ -114,7 +117,7 @@ class Planes final : public Codec {
     if (reader.remaining() != 0) {
       return Fail(ErrorKind::kCorrupt, "planes block goes on past its last plane");
     }
-    planes::Merge(word, IsRotated(context.dtype), planes, out);
+    planes::Merge(word, IsRotated(dtype), planes, out);
     return {};
   }
 };

@@ -1,6 +1,6 @@
 #include "codec/raw/codec.h"
 
-#include <cstring>
+#include <algorithm>
 
 namespace bitsnap {
 namespace {
@@ -12,18 +12,26 @@ class Raw final : public Codec {
   bool Supports(DType) const override { return true; }
   size_t EncodeBound(size_t raw_bytes) const override { return raw_bytes; }
 
-  std::optional<size_t> Encode(const BlockContext&, Bytes raw, size_t limit, MutableBytes out,
-                               Scratch&) const override {
-    if (raw.size() >= limit) return std::nullopt;
-    std::memcpy(out.data(), raw.data(), raw.size());
-    return raw.size();
+  std::optional<Encoded> Encode(const BlockContext&, const Parts& parts, size_t limit,
+                                MutableBytes out, const MutableParts&, Scratch&) const override {
+    const size_t raw_bytes = RawBytes(parts);
+    if (raw_bytes >= limit) return std::nullopt;
+    for (const Part& part : parts) {
+      std::ranges::copy(part.bytes, out.begin());
+      out = out.subspan(part.bytes.size());
+    }
+    return Encoded{raw_bytes};
   }
 
-  Result<void> Decode(const BlockContext&, Bytes coded, MutableBytes out, Scratch&) const override {
-    if (coded.size() != out.size()) {
+  Result<void> Decode(const BlockContext&, Bytes coded, const MutableParts& parts,
+                      Scratch&) const override {
+    if (coded.size() != RawBytes(parts)) {
       return Fail(ErrorKind::kCorrupt, "raw block has the wrong length");
     }
-    std::memcpy(out.data(), coded.data(), coded.size());
+    for (const MutablePart& part : parts) {
+      std::ranges::copy(coded.first(part.bytes.size()), part.bytes.begin());
+      coded = coded.subspan(part.bytes.size());
+    }
     return {};
   }
 };

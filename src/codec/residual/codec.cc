@@ -64,6 +64,9 @@ class Residual final : public Codec {
  public:
   CodecId id() const override { return CodecId::kResidual; }
   std::string_view name() const override { return "residual"; }
+  Loss LossWithin(const Accepted& accepted) const override {
+    return accepted.master_bits < kAllBits ? Loss::kAccepted : Loss::kNone;
+  }
   bool IsLossless(Bytes params) const override { return KeptBits(params) == kAllBits; }
   bool needs_peer() const override { return true; }
   bool Supports(DType dtype) const override { return dtype == DType::kF32; }
@@ -71,10 +74,10 @@ class Residual final : public Codec {
     return dtype == DType::kBF16 || dtype == DType::kF16;
   }
 
-  std::optional<Prepared> Prepare(const TensorContext& tensor) const override {
+  std::optional<Prepared> Prepare(const UnitContext& unit) const override {
     // An fp16 weight has 3 bits more than a bf16 one, which a residual of 16 bits begins with.
-    const unsigned beyond = tensor.peer == DType::kF16 ? 3 : 0;
-    const unsigned kept = std::clamp(tensor.accepted.master_bits + beyond, 1u, kAllBits);
+    const unsigned beyond = unit.peer == DType::kF16 ? 3 : 0;
+    const unsigned kept = std::clamp(unit.accepted.master_bits + beyond, 1u, kAllBits);
     return Prepared{{static_cast<std::byte>(kept)}};
   }
 
@@ -83,16 +86,10 @@ class Residual final : public Codec {
     return sizeof(uint32_t) + MostExceptions(words) * sizeof(Exception) + 2 * PlaneBound(words);
   }
 
-  std::optional<size_t> Encode(const BlockContext& context, Bytes raw, size_t limit,
-                               MutableBytes out, Scratch& scratch) const override {
-    const auto block = EncodeLossy(context, raw, limit, out, {}, scratch);
-    return block ? std::optional(block->bytes) : std::nullopt;
-  }
-
-  // `decoded` may be empty.
-  std::optional<LossyBlock> EncodeLossy(const BlockContext& context, Bytes raw, size_t limit,
-                                        MutableBytes out, MutableBytes decoded,
-                                        Scratch& scratch) const override {
+  std::optional<Encoded> Encode(const BlockContext& context, const Parts& parts, size_t limit,
+                                MutableBytes out, const MutableParts& decoded,
+                                Scratch& scratch) const override {
+    const Bytes raw = parts[0].bytes;
     const unsigned kept = *KeptBits(context.params);
     const size_t words = raw.size() / kWord;
     const MutableBytes planes = scratch.Get(kPlanesSlot, PlanesOf(kept) * words);
@@ -119,14 +116,16 @@ class Residual final : public Codec {
     if (size >= limit) return std::nullopt;
     if (!decoded.empty()) {
       const std::byte* high = PlanesOf(kept) > 1 ? &planes[words] : nullptr;
-      residual::Join(context.peer->dtype, context.peer->bytes, planes.data(), high, kept, decoded);
-      ApplyExceptions(out.first(head).subspan(sizeof(uint32_t)), decoded);
+      residual::Join(context.peer->dtype, context.peer->bytes, planes.data(), high, kept,
+                     decoded[0].bytes);
+      ApplyExceptions(out.first(head).subspan(sizeof(uint32_t)), decoded[0].bytes);
     }
-    return LossyBlock{size};
+    return Encoded{size};
   }
 
-  Result<void> Decode(const BlockContext& context, Bytes coded, MutableBytes out,
+  Result<void> Decode(const BlockContext& context, Bytes coded, const MutableParts& parts,
                       Scratch& scratch) const override {
+    const MutableBytes out = parts[0].bytes;
     const auto kept = KeptBits(context.params);
     if (!kept) return Corrupt("residual block of a tensor without its parameter");
     const size_t words = out.size() / kWord;

@@ -33,11 +33,7 @@ std::vector<uint16_t> Rounded(const std::vector<uint32_t>& masters) {
 
 struct Coded {
   Buffer payload, params, peer;
-  BlockContext context(size_t raw_bytes) const {
-    BlockContext context{.dtype = DType::kF32, .raw_bytes = raw_bytes, .params = params};
-    context.peer = {DType::kBF16, peer};
-    return context;
-  }
+  BlockContext context() const { return {.peer = Part{DType::kBF16, peer}, .params = params}; }
 };
 
 std::optional<Coded> Encode(const std::vector<uint32_t>& masters,
@@ -48,17 +44,18 @@ std::optional<Coded> Encode(const std::vector<uint32_t>& masters,
   const Buffer raw = ToBytes(masters);
   Scratch scratch;
   coded.payload.resize(ResidualCodec().EncodeBound(raw.size()));
-  const auto size =
-      ResidualCodec().Encode(coded.context(raw.size()), raw, SIZE_MAX, coded.payload, scratch);
-  if (!size) return std::nullopt;
-  coded.payload.resize(*size);
+  const auto block = ResidualCodec().Encode(coded.context(), {{DType::kF32, raw}}, SIZE_MAX,
+                                            coded.payload, {}, scratch);
+  if (!block) return std::nullopt;
+  coded.payload.resize(block->bytes);
   return coded;
 }
 
 std::vector<uint32_t> Decode(const Coded& coded, size_t count) {
   Buffer out(4 * count);
   Scratch scratch;
-  EXPECT_TRUE(ResidualCodec().Decode(coded.context(out.size()), coded.payload, out, scratch));
+  EXPECT_TRUE(
+      ResidualCodec().Decode(coded.context(), coded.payload, {{DType::kF32, out}}, scratch));
   std::vector<uint32_t> values(count);
   std::memcpy(values.data(), out.data(), out.size());
   return values;
@@ -106,7 +103,7 @@ TEST(Residual, KeptBitsBoundTheRelativeError) {
 // As many bits beyond an fp16 weight, which has three more than a bf16 one.
 TEST(Residual, KeepsAsManyBitsBeyondEitherWeight) {
   for (unsigned bits : {1u, 2u, 5u, 8u, 13u, 16u}) {
-    TensorContext context{.dtype = DType::kF32, .first = {}};
+    UnitContext context;
     context.accepted.master_bits = bits;
     context.peer = DType::kBF16;
     EXPECT_EQ(ResidualCodec().Prepare(context)->params, Buffer{static_cast<std::byte>(bits)});
@@ -140,7 +137,7 @@ TEST(Residual, WidensEveryHalf) {
                                              : std::ldexp(1024 + (half & 0x3ff), exponent - 25);
     const auto want =
         std::bit_cast<uint32_t>(static_cast<float>(half & 0x8000 ? -magnitude : magnitude));
-    BlockContext context{.dtype = DType::kF32, .raw_bytes = 4};
+    BlockContext context;
     const Buffer peer = ToBytes(std::vector<uint16_t>{half}), params = {std::byte{16}};
     context.peer = {DType::kF16, peer};
     context.params = params;
@@ -148,7 +145,7 @@ TEST(Residual, WidensEveryHalf) {
     const Buffer payload = ToBytes(std::vector<uint8_t>{0, 0, 0, 0, 1, 0x00, 1, 0x80});
     Buffer out(4);
     Scratch scratch;
-    ASSERT_TRUE(ResidualCodec().Decode(context, payload, out, scratch));
+    ASSERT_TRUE(ResidualCodec().Decode(context, payload, {{DType::kF32, out}}, scratch));
     uint32_t got;
     std::memcpy(&got, out.data(), 4);
     ASSERT_EQ(got, want) << bits;
@@ -162,7 +159,8 @@ TEST(Residual, RefusesForeignParameters) {
     coded.params = params;
     Buffer out(400);
     Scratch scratch;
-    const auto decoded = ResidualCodec().Decode(coded.context(400), coded.payload, out, scratch);
+    const MutableParts parts{{DType::kF32, out}};
+    const auto decoded = ResidualCodec().Decode(coded.context(), coded.payload, parts, scratch);
     ASSERT_FALSE(decoded);
     EXPECT_EQ(decoded.error().kind, ErrorKind::kCorrupt);
   }

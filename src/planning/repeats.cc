@@ -1,9 +1,11 @@
-#include <algorithm>
+#include "planning/repeats.h"
+
+#include <array>
 #include <cstring>
 #include <map>
 #include <tuple>
 
-#include "pipeline/encode.h"
+#include "base/checksum.h"
 
 namespace bitsnap {
 namespace {
@@ -27,17 +29,19 @@ uint64_t Fingerprint(Bytes bytes) {
 
 }  // namespace
 
-void FindRepeats(std::span<EncodeTask> tasks) {
+std::vector<std::optional<uint32_t>> FindRepeats(std::span<const TensorView> tensors) {
+  std::vector<std::optional<uint32_t>> repeats(tensors.size());
   std::map<std::tuple<Role, DType, size_t, uint64_t>, uint32_t> first_of;
-  for (uint32_t i = 0; i < tasks.size(); ++i) {
-    const TensorView& tensor = *tasks[i].tensor;
+  for (uint32_t i = 0; i < tensors.size(); ++i) {
+    const TensorView& tensor = tensors[i];
     if (tensor.bytes.empty()) continue;
     const auto [entry, is_new] = first_of.try_emplace(
         {*tensor.info.role, tensor.info.dtype, tensor.bytes.size(), Fingerprint(tensor.bytes)}, i);
-    if (!is_new && SameBytes(tasks[entry->second].tensor->bytes, tensor.bytes)) {
-      tasks[i].same_as = entry->second;
+    if (!is_new && SameBytes(tensors[entry->second].bytes, tensor.bytes)) {
+      repeats[i] = entry->second;
     }
   }
+  return repeats;
 }
 
 }  // namespace bitsnap

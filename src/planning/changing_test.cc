@@ -14,7 +14,7 @@
 #include "io/memory.h"
 #include "pipeline/decode.h"
 #include "pipeline/encode.h"
-#include "pipeline/sample.h"
+#include "planning/sample.h"
 #include "snapshot/writer.h"
 
 namespace bitsnap {
@@ -89,27 +89,31 @@ TensorView View(const char* name, DType dtype, Role role, Bytes bytes) {
           bytes};
 }
 
+EncodeInput Input(std::vector<TensorView> tensors, std::vector<Unit> units) {
+  const size_t count = tensors.size();
+  return {std::move(tensors), std::vector<std::optional<uint32_t>>(count), std::move(units)};
+}
+
 class ChangingTest : public testing::Test {
  protected:
-  SnapshotReader Write(std::span<const EncodeTask> tasks, const SnapshotReader* base) {
-    EXPECT_TRUE(SampleTasks(tasks, base, 1));
+  SnapshotReader Write(const EncodeInput& input, const SnapshotReader* base) {
+    EXPECT_TRUE(SampleUnits(input, base, 1));
     const std::string path = "/" + std::to_string(files_++);
     auto file = *fs_.Create(path);
     auto writer = *SnapshotWriter::Start(file.get(), {});
-    auto records = EncodeTensors(tasks, base, 1, {}, writer);
-    EXPECT_TRUE(records) << records.error().message;
-    SnapshotIndex index{.block_bytes = kBlockBytes, .profile = "exact", .tensors = *records};
-    if (base != nullptr) index.base = BaseReference{1, base->index_hash()};
-    EXPECT_TRUE(writer.Finish(index));
+    auto index = EncodeUnits(input, base, 1, {}, writer);
+    EXPECT_TRUE(index) << index.error().message;
+    if (base != nullptr) index->base = BaseReference{1, base->index_hash()};
+    EXPECT_TRUE(writer.Finish(*index));
     return *SnapshotReader::Open(*fs_.Open(path));
   }
 
-  // Codes the tasks again and again while `changing` does, and decodes what came of it.
-  void CodeWhileChanging(std::span<const EncodeTask> tasks, MutableBytes changing,
+  // Codes the units again and again while `changing` does, and decodes what came of it.
+  void CodeWhileChanging(const EncodeInput& input, MutableBytes changing,
                          const SnapshotReader* base = nullptr) {
     const Flipper flipper(changing);
     for (int round = 0; round < kRounds; ++round) {
-      const SnapshotReader file = Write(tasks, base);
+      const SnapshotReader file = Write(input, base);
       const auto sound = VerifyTensors({&file, base}, 1, {});
       EXPECT_TRUE(sound) << sound.error().message;
     }
@@ -126,13 +130,13 @@ TEST_F(ChangingTest, EveryCodecOfOneTensorEnds) {
       if (!codec->Supports(dtype)) continue;
       SCOPED_TRACE(codec->name());
       const SharedBytes bytes(SomeBytes(dtype, 1));
-      const TensorView view = View("w", dtype, Role::kWeight, bytes.get());
-      std::vector<EncodeTask> tasks(1);
-      tasks[0].tensor = &view;
-      const SnapshotReader base = Write(tasks, nullptr);
-      if (codec->id() != CodecId::kRaw) tasks[0].plan.codecs = {codec->id()};
-      if (codec->base_form() != BaseForm::kNone) tasks[0].base_tensor = 0;
-      CodeWhileChanging(tasks, bytes.get(), tasks[0].base_tensor ? &base : nullptr);
+      EncodeInput input = Input({View("w", dtype, Role::kWeight, bytes.get())}, {{.tensors = {0}}});
+      const SnapshotReader base = Write(input, nullptr);
+      Unit& unit = input.units[0];
+      if (codec->id() != CodecId::kRaw) unit.plan.codecs = {codec->id()};
+      unit.plan.lossy = !codec->IsLossless({});
+      if (codec->base_form() != BaseForm::kNone) unit.base_tensors = {0};
+      CodeWhileChanging(input, bytes.get(), unit.base_tensors.empty() ? nullptr : &base);
     }
   }
 }
@@ -144,42 +148,38 @@ TEST_F(ChangingTest, APeerThatChangesAfterItsOwnBlocksEnds) {
   for (size_t i = 0; i < kBytes; i += 4) {
     std::memcpy(&weights.get()[i / 2], &masters.get()[i + 2], 2);
   }
-  const TensorView weight = View("w", DType::kBF16, Role::kWeight, weights.get());
-  const TensorView master = View("m", DType::kF32, Role::kMaster, masters.get());
-  std::vector<EncodeTask> tasks(2);
-  tasks[0].tensor = &weight;
-  tasks[1].tensor = &master;
-  tasks[1].peer = 0;
-  tasks[1].plan.codecs = {CodecId::kResidual};
-  tasks[1].params = residual.Prepare({.dtype = DType::kF32, .first = masters.get()})->params;
-  CodeWhileChanging(tasks, masters.get());
+  Unit unit{.tensors = {1}, .peer = 0};
+  unit.plan.codecs = {CodecId::kResidual};
+  unit.params = residual.Prepare({.parts = {{DType::kF32, masters.get()}}})->params;
+  const EncodeInput input = Input({View("w", DType::kBF16, Role::kWeight, weights.get()),
+                                   View("m", DType::kF32, Role::kMaster, masters.get())},
+                                  {{.tensors = {0}}, unit});
+  CodeWhileChanging(input, masters.get());
   // The weight that is stored and the one that its master leaned on may be two: coding ends, and a
   // reader finds out by the checksum.
   const Flipper flipper(weights.get());
-  for (int round = 0; round < kRounds; ++round) Write(tasks, nullptr);
+  for (int round = 0; round < kRounds; ++round) Write(input, nullptr);
 }
 
 TEST_F(ChangingTest, APairThatChangesFromItsFirstLookOnEnds) {
   const SharedBytes first(SomeBytes(DType::kF32, 3)), second(SomeBytes(DType::kF32, 4));
-  const TensorView v = View("v", DType::kF32, Role::kExpAvgSq, first.get());
-  const TensorView m = View("m", DType::kF32, Role::kExpAvg, second.get());
-  std::vector<EncodeTask> tasks(2);
-  tasks[0].tensor = &v;
-  tasks[1].tensor = &m;
+  EncodeInput input = Input({View("v", DType::kF32, Role::kExpAvgSq, first.get()),
+                             View("m", DType::kF32, Role::kExpAvg, second.get())},
+                            {{.tensors = {0, 1}}});
+  Unit& unit = input.units[0];
+  unit.plan.codecs = {CodecId::kAdam};
+  unit.plan.lossy = true;
+  const UnitContext context{.parts = {{DType::kF32, first.get()}, {DType::kF32, second.get()}},
+                            .row_words = 1024,
+                            .accepted = {.update_error = 0.35}};
   for (MutableBytes changing : {first.get(), second.get()}) {
     const Flipper flipper(changing);
-    TensorContext context{.dtype = DType::kF32, .first = v.bytes, .second = m.bytes};
-    context.row_words = 1024;
-    context.accepted = {.update_error = 0.35};
     for (int round = 0; round < kRounds; ++round) {
       const auto prepared = GetCodec(CodecId::kAdam).Prepare(context);
       if (!prepared) continue;
-      tasks[0].second = 1;
-      tasks[1].first = 0;
-      tasks[0].params = prepared->params;
-      tasks[0].advice = prepared->advice;
-      tasks[0].plan.codecs = tasks[1].plan.codecs = {CodecId::kAdam};
-      const SnapshotReader file = Write(tasks, nullptr);
+      unit.params = prepared->params;
+      unit.advice = prepared->advice;
+      const SnapshotReader file = Write(input, nullptr);
       const auto sound = VerifyTensors({&file, nullptr}, 1, {});
       EXPECT_TRUE(sound) << sound.error().message;
     }
