@@ -74,9 +74,9 @@ Result<BlockData> ReadBlockData(std::span<const TensorView> tensors, const Unit&
     const auto place = LocateUnit(base, unit.base_tensors);
     BITSNAP_ASSIGN(data.context.coded_base, ReadCodedBlock(*place, block.block, workspace.base));
   } else {
-    const MutableParts room = CutLike(data.parts, Room(workspace.base, block.bytes));
+    const MutableParts base_parts = CutLike(data.parts, Room(workspace.base, block.bytes));
     BITSNAP_ASSIGN(data.context.base,
-                   DecodeParts(base, unit.base_tensors, block.first_word, room, workspace));
+                   DecodeParts(base, unit.base_tensors, block.first_word, base_parts, workspace));
   }
   return data;
 }
