@@ -41,6 +41,7 @@ PUBLIC_HEADERS = {
     "descent.h": "store",
     "retention.h": "store",
     "saver.h": "engine",
+    "agent_memory.h": "engine",
     "agent.h": "engine",
     "bitsnap.h": "engine",
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include <bitsnap/agent_memory.h>
 #include <bitsnap/options.h>
 #include <bitsnap/result.h>
 #include <bitsnap/store.h>
@@ -124,21 +125,11 @@ class Saver {
   // The same, but the agent keeps the newest state for a restart, as long as it lingers.
   Result<void> Leave(std::stop_token stop = {});
 
-  // The newest state that a Saver of this rank handed to the agent completely, be it on disk or
-  // not; absent where there is none, or its file or the whole store was removed or replaced since.
-  // While the snapshot lives its memory counts in max_memory.
-  Result<std::optional<Snapshot>> Newest();
-
   // What went wrong with the agent since the last call, and was made up for.
   std::vector<std::string> TakeWarnings();
 
-  // The agent holds bytes for others, under any key, until they are dropped, the last Saver of this
-  // rank closes, or the agent ends. kInvalidArgument without an agent.
-  Result<void> Hold(const std::string& key, std::span<const std::byte> content);
-  Result<std::vector<std::string>> Held();
-  // kNotFound when nothing is held there. Never copied: the agent's own memory.
-  Result<std::shared_ptr<const std::span<const std::byte>>> Fetch(const std::string& key);
-  Result<void> Drop(const std::vector<std::string>& keys);
+  // What the agent keeps beyond this process's life; absent without an agent.
+  std::optional<AgentMemory> agent_memory() const;
 
   // The step that this Saver made durable last.
   std::optional<uint64_t> last_durable_step() const;

@@ -53,12 +53,12 @@ auto Released(Work work) {
   return ValueOrThrow(std::move(result));
 }
 
-SnapshotHandle* Newest(Saver& self) {
+SnapshotHandle* Newest(const AgentMemory& self) {
   auto newest = Released([&] { return self.Newest(); });
   return newest ? new SnapshotHandle(*std::move(newest)) : nullptr;
 }
 
-void Hold(Saver& self, const std::string& key, nb::handle buffer) {
+void Hold(const AgentMemory& self, const std::string& key, nb::handle buffer) {
   ReadOnlyArray content;
   if (!nb::try_cast(buffer, content, /*convert=*/false)) {
     throw nb::type_error("content must be a contiguous buffer or array in CPU memory");
@@ -68,7 +68,7 @@ void Hold(Saver& self, const std::string& key, nb::handle buffer) {
 }
 
 // A read-only view of the agent's own memory, which it keeps.
-nb::object Fetch(Saver& self, const std::string& key) {
+nb::object Fetch(const AgentMemory& self, const std::string& key) {
   using Shared = std::shared_ptr<const std::span<const std::byte>>;
   auto held = std::make_unique<Shared>(Released([&] { return self.Fetch(key); }));
   const std::span<const std::byte> bytes = **held;
@@ -104,10 +104,29 @@ void BindTicket(nb::module_& module) {
       .def("wait", &WaitFor, "Wait until the step is durable, or raise why it is not.");
 }
 
+void BindAgentMemory(nb::module_& module) {
+  using Self = const AgentMemory&;
+  nb::class_<AgentMemory>(module, "AgentMemory", "What the agent keeps for this rank and others.")
+      .def("newest", &Newest, nb::rv_policy::take_ownership,
+           "The newest state in the agent's memory, or None.")
+      .def("hold", &Hold, "key"_a, "content"_a, "Let the agent hold a copy of bytes under a key.")
+      .def(
+          "held", [](Self self) { return Released([&] { return self.Held(); }); },
+          "The keys of what the agent holds.")
+      .def("fetch", &Fetch, "key"_a, "What the agent holds under a key, as a memoryview.")
+      .def(
+          "drop",
+          [](Self self, const std::vector<std::string>& keys) {
+            Released([&] { return self.Drop(keys); });
+          },
+          "keys"_a, "Let the agent drop what it holds under these keys.");
+}
+
 }  // namespace
 
 void BindSaver(nb::module_& module) {
   BindTicket(module);
+  BindAgentMemory(module);
   nb::class_<Saver> saver(module, "Saver", "Copies states and saves the copies in the background.");
   DefineSave(saver, "Copy the tensors and queue them; they may be changed once this returns.",
              &Save);
@@ -131,21 +150,10 @@ void BindSaver(nb::module_& module) {
           "leave",
           [](Saver& self) { RunStoppable([&](std::stop_token stop) { return self.Leave(stop); }); },
           "The same, but the agent keeps the newest state for a restart.")
-      .def("newest", &Newest, nb::rv_policy::take_ownership,
-           "The newest state in the agent's memory, or None.")
+      .def_prop_ro("agent_memory", &Saver::agent_memory,
+                   "What the agent keeps beyond this process; None without an agent.")
       .def("take_warnings", &Saver::TakeWarnings,
            "What went wrong with the agent since the last call.")
-      .def("hold", &Hold, "key"_a, "content"_a, "Let the agent hold a copy of bytes under a key.")
-      .def(
-          "held", [](Saver& self) { return Released([&] { return self.Held(); }); },
-          "The keys of what the agent holds.")
-      .def("fetch", &Fetch, "key"_a, "What the agent holds under a key, as a memoryview.")
-      .def(
-          "drop",
-          [](Saver& self, const std::vector<std::string>& keys) {
-            Released([&] { return self.Drop(keys); });
-          },
-          "keys"_a, "Let the agent drop what it holds under these keys.")
       .def_prop_ro("last_durable_step", &Saver::last_durable_step);
 }
 

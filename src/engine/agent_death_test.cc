@@ -30,7 +30,7 @@ TEST_F(AgentTest, WhoAsksADyingAgentIsAnsweredByTheNextOne) {
   Saver saver = Start();
   const auto ask = [&](const char* what, const std::function<void()>& question) {
     SCOPED_TRACE(what);
-    ASSERT_TRUE(saver.Hold("a", Noise(100, 1)));
+    ASSERT_TRUE(saver.agent_memory()->Hold("a", Noise(100, 1)));
     const pid_t agent = AgentProcess();
     Stop(agent);  // so that the question is on its way when it dies
     std::thread asking(question);
@@ -40,12 +40,12 @@ TEST_F(AgentTest, WhoAsksADyingAgentIsAnsweredByTheNextOne) {
     EXPECT_TRUE(Eventually([&] { return !IsRunning(agent); }));
     EXPECT_THAT(saver.TakeWarnings(), Contains(HasSubstr("is gone")));
   };
-  ask("held", [&] { EXPECT_THAT(*saver.Held(), IsEmpty()); });
-  ask("fetch", [&] { EXPECT_EQ(saver.Fetch("a").error().kind, ErrorKind::kNotFound); });
-  ask("drop", [&] { EXPECT_TRUE(saver.Drop({"a"})); });
-  ask("newest", [&] { EXPECT_FALSE(*saver.Newest()); });
-  ask("hold", [&] { EXPECT_TRUE(saver.Hold("b", Noise(100, 2))); });
-  EXPECT_THAT(*saver.Held(), ElementsAre("b"));
+  ask("held", [&] { EXPECT_THAT(*saver.agent_memory()->Held(), IsEmpty()); });
+  ask("fetch", [&] { EXPECT_EQ(saver.agent_memory()->Fetch("a").error().kind, ErrorKind::kNotFound); });
+  ask("drop", [&] { EXPECT_TRUE(saver.agent_memory()->Drop({"a"})); });
+  ask("newest", [&] { EXPECT_FALSE(*saver.agent_memory()->Newest()); });
+  ask("hold", [&] { EXPECT_TRUE(saver.agent_memory()->Hold("b", Noise(100, 2))); });
+  EXPECT_THAT(*saver.agent_memory()->Held(), ElementsAre("b"));
 }
 
 TEST_F(AgentTest, WhatAKilledAgentHadNotFinishedIsFinishedHere) {
@@ -100,11 +100,11 @@ TEST_F(AgentTest, WithoutAnotherAgentItGoesOnAlone) {
   ExpectStep(store_, 2, state);
   EXPECT_THAT(saver.TakeWarnings(),
               Contains(HasSubstr("from now on this process saves for itself")));
-  EXPECT_FALSE(*saver.Newest());
-  EXPECT_EQ(saver.Hold("a", {}).error().kind, ErrorKind::kIo);
-  EXPECT_THAT(*saver.Held(), IsEmpty());
-  EXPECT_EQ(saver.Fetch("a").error().kind, ErrorKind::kIo);
-  EXPECT_TRUE(saver.Drop({"a"}));
+  EXPECT_FALSE(*saver.agent_memory()->Newest());
+  EXPECT_EQ(saver.agent_memory()->Hold("a", {}).error().kind, ErrorKind::kIo);
+  EXPECT_THAT(*saver.agent_memory()->Held(), IsEmpty());
+  EXPECT_EQ(saver.agent_memory()->Fetch("a").error().kind, ErrorKind::kIo);
+  EXPECT_TRUE(saver.agent_memory()->Drop({"a"}));
 }
 
 constexpr size_t kCount = 30'011;
@@ -169,7 +169,7 @@ TEST_F(AgentTest, KilledAtAnyInstantATrainingGetsItsNewestStateBack) {
     const uint64_t told = training.LastTold();
 
     Saver saver = Start();
-    const auto newest = saver.Newest();
+    const auto newest = saver.agent_memory()->Newest();
     ASSERT_TRUE(newest) << newest.error().message;
     if (told != 0) {
       ASSERT_TRUE(*newest);
@@ -213,7 +213,7 @@ TEST_F(AgentTest, KilledTogetherTheyLeaveTheLastDurableStep) {
     ExpectSame(got, SmallState(*step, kCount));
     first = *step + 10;     // what is not whole beyond it was never said to be
     Saver saver = Start();  // removes what the killed agent left
-    EXPECT_FALSE(*saver.Newest());
+    EXPECT_FALSE(*saver.agent_memory()->Newest());
     ASSERT_TRUE(saver.Close());
     ASSERT_TRUE(Eventually([&] { return AgentProcess() == 0; }));
   }

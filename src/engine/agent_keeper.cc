@@ -9,9 +9,7 @@
 namespace bitsnap {
 namespace {
 
-// An agent that dies while it is asked gets one successor.
-constexpr int kAttempts = 2;
-// It keeps the newest state, so that the next one needs other memory.
+// The agent keeps the newest state, so that the next one needs other memory.
 constexpr size_t kArenas = 2;
 
 agent::Hello ToHello(const Store& store, const SaverOptions& options) {
@@ -24,11 +22,12 @@ agent::Hello ToHello(const Store& store, const SaverOptions& options) {
 
 }  // namespace
 
-class AgentKeeper::Lent final : public Reservation {
+class AgentKeeper::AgentReservation final : public Reservation {
  public:
-  Lent(AgentKeeper& keeper, std::shared_ptr<agent::Connection> connection, agent::Borrowed borrowed)
+  AgentReservation(AgentKeeper& keeper, std::shared_ptr<agent::Connection> connection,
+                   agent::Borrowed borrowed)
       : keeper_(keeper), connection_(std::move(connection)), borrowed_(std::move(borrowed)) {}
-  ~Lent() override {
+  ~AgentReservation() override {
     if (borrowed_.memory) connection_->Release(borrowed_);
   }
 
@@ -43,7 +42,7 @@ class AgentKeeper::Lent final : public Reservation {
     std::optional<SaveJob> refused = connection_->Submit(borrowed, std::move(job));
     if (!refused) return;
     if (!connection_->is_lost()) {
-      keeper_.Warn(fmt::format("the agent did not take step {}; it is saved in this process",
+      keeper_.link_->Warn(fmt::format("the agent did not take step {}; it is saved in this process",
                                refused->options.step));
     }
     // The memory is the agent's to lend again once the state is saved from it.
@@ -62,65 +61,30 @@ class AgentKeeper::Lent final : public Reservation {
 };
 
 AgentKeeper::AgentKeeper(Store store, const SaverOptions& options)
-    : store_(store),
-      options_(*options.agent),
-      hello_(ToHello(store, options)),
-      local_(std::move(store), options.max_memory) {}
+    : store_(store), local_(std::move(store), options.max_memory) {}
 
 AgentKeeper::~AgentKeeper() { Close(false); }
 
-Result<std::unique_ptr<Keeper>> AgentKeeper::Start(Store store, const SaverOptions& options) {
+Result<std::unique_ptr<AgentKeeper>> AgentKeeper::Start(Store store, const SaverOptions& options) {
+  const agent::Hello hello = ToHello(store, options);
   std::unique_ptr<AgentKeeper> keeper(new AgentKeeper(std::move(store), options));
-  BITSNAP_TRY(keeper->Connect());
+  const auto take_over = [self = keeper.get()](std::vector<SaveJob> unfinished) {
+    self->TakeOver(std::move(unfinished));
+  };
+  BITSNAP_ASSIGN(keeper->link_, AgentLink::Open(hello, options.agent->executable, take_over));
   return keeper;
-}
-
-// Requires: connecting_ held, or no other thread.
-Result<void> AgentKeeper::Connect() {
-  BITSNAP_ASSIGN(auto connection, agent::Connection::Open(hello_, options_.executable,
-                                                          [this](std::vector<SaveJob> unfinished) {
-                                                            TakeOver(std::move(unfinished));
-                                                          }));
-  std::lock_guard lock(mutex_);
-  connection_.swap(connection);
-  return {};
-}
-
-std::shared_ptr<agent::Connection> AgentKeeper::Agent() {
-  std::lock_guard connecting(connecting_);
-  {
-    std::lock_guard lock(mutex_);
-    if (is_alone_ || !connection_->is_lost()) return is_alone_ ? nullptr : connection_;
-  }
-  const Result<void> connected = Connect();
-  std::lock_guard lock(mutex_);
-  if (connected) return connection_;
-  is_alone_ = true;
-  warnings_.push_back(
-      fmt::format("{}; from now on this process saves for itself", connected.error().message));
-  return nullptr;
-}
-
-template <class Question>
-auto AgentKeeper::Ask(const Question& question)
-    -> decltype(question(std::declval<std::shared_ptr<agent::Connection>>())) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const auto connection = Agent();
-    if (!connection) break;
-    auto answer = question(connection);
-    if (answer || !connection->is_lost()) return answer;
-  }
-  return Fail(ErrorKind::kIo, "there is no agent any more");
 }
 
 Result<std::unique_ptr<Reservation>> AgentKeeper::Reserve(uint64_t bytes,
                                                           const SaveOptions& options, bool wait,
                                                           std::stop_token stop) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const auto connection = Agent();
+  for (int attempt = 0; attempt < AgentLink::kAttempts; ++attempt) {
+    const auto connection = link_->Agent();
     if (!connection) break;
     auto borrowed = connection->Reserve(bytes, options, wait, stop);
-    if (borrowed && *borrowed) return std::make_unique<Lent>(*this, connection, **borrowed);
+    if (borrowed && *borrowed) {
+      return std::make_unique<AgentReservation>(*this, connection, **borrowed);
+    }
     if (borrowed) return nullptr;
     if (!connection->is_lost()) return tl::make_unexpected(std::move(borrowed).error());
   }
@@ -128,24 +92,20 @@ Result<std::unique_ptr<Reservation>> AgentKeeper::Reserve(uint64_t bytes,
 }
 
 bool AgentKeeper::is_prepared() {
-  std::lock_guard lock(mutex_);
-  return is_alone_ ? local_.is_prepared() : connection_->mapped() >= kArenas;
+  const auto connection = link_->Current();
+  return connection ? connection->mapped() >= kArenas : local_.is_prepared();
 }
 
-// Starts no agent: where it died, the next save does.
+// Starts no agent: when it died, the next save does.
 void AgentKeeper::Prepare(uint64_t bytes) {
-  std::shared_ptr<agent::Connection> connection;
-  {
-    std::lock_guard lock(mutex_);
-    if (!is_alone_) connection = connection_;
-  }
+  const auto connection = link_->Current();
   if (!connection) return local_.Prepare(bytes);
   if (connection->mapped() < kArenas) connection->WarmSpare(bytes);
 }
 
 // On the thread of a connection whose agent is gone.
 void AgentKeeper::TakeOver(std::vector<SaveJob> unfinished) {
-  Warn(
+  link_->Warn(
       fmt::format("the agent of {} is gone; {} unfinished save(s) are finished in this process, "
                   "and the next one starts another agent",
                   store_.directory().string(), unfinished.size()));
@@ -157,69 +117,21 @@ void AgentKeeper::SaveHere(SaveJob job) {
   local_.Save(std::move(job));
 }
 
-void AgentKeeper::Warn(std::string warning) {
-  std::lock_guard lock(mutex_);
-  warnings_.push_back(std::move(warning));
-}
-
-std::vector<std::string> AgentKeeper::TakeWarnings() {
-  std::lock_guard lock(mutex_);
-  return std::exchange(warnings_, {});
-}
-
 void AgentKeeper::Close(bool forget) {
-  std::shared_ptr<agent::Connection> connection;
-  {
-    std::lock_guard lock(mutex_);
-    connection = connection_;
-  }
-  if (connection) connection->Leave(forget);
+  if (link_) link_->Close(forget);
   local_.Close(forget);
 }
 
 Result<void> AgentKeeper::Settle(std::stop_token stop) {
-  std::shared_ptr<agent::Connection> connection;
-  {
-    std::lock_guard lock(mutex_);
-    connection = connection_;
-  }
+  const auto connection = link_->Current();
+  if (!connection) return {};
   Result<std::vector<std::string>> failures = connection->Settle(std::move(stop));
   if (!failures) {
     if (connection->is_lost()) return {};  // it has nothing under way any more
     return tl::make_unexpected(std::move(failures).error());
   }
-  for (std::string& failure : *failures) Warn(std::move(failure));
+  for (std::string& failure : *failures) link_->Warn(std::move(failure));
   return {};
-}
-
-Result<std::optional<Snapshot>> AgentKeeper::Newest() {
-  const auto connection = Agent();
-  if (!connection) return std::nullopt;
-  auto newest = agent::Connection::Newest(connection);
-  if (!newest && connection->is_lost()) return std::nullopt;  // with all that it remembered
-  return newest;
-}
-
-Result<void> AgentKeeper::Hold(const std::string& key, Bytes content) {
-  return Ask([&](const auto& connection) { return connection->Hold(key, content); });
-}
-
-// An agent that is gone holds nothing: what it held is no error to whoever looks for it elsewhere.
-
-Result<std::vector<std::string>> AgentKeeper::Held() {
-  auto keys = Ask([](const auto& connection) { return connection->Held(); });
-  if (!keys && !Agent()) return std::vector<std::string>();
-  return keys;
-}
-
-Result<std::shared_ptr<const Arena>> AgentKeeper::Fetch(const std::string& key) {
-  return Ask([&](const auto& connection) { return connection->Fetch(key); });
-}
-
-Result<void> AgentKeeper::Drop(const std::vector<std::string>& keys) {
-  const auto dropped = Ask([&](const auto& connection) { return connection->Drop(keys); });
-  if (!dropped && !Agent()) return {};
-  return dropped;
 }
 
 }  // namespace bitsnap

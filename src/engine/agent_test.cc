@@ -62,7 +62,7 @@ TEST_F(AgentTest, GivesTheNewestStateToTheNextProcess) {
   const Contents state = SmallState(3);
   {
     Saver saver = Start();
-    EXPECT_FALSE(*saver.Newest());
+    EXPECT_FALSE(*saver.agent_memory()->Newest());
     SaveOptions options = At(3);
     options.metadata = std::string("\0\xff", 2);
     options.save_id = 77;
@@ -70,7 +70,7 @@ TEST_F(AgentTest, GivesTheNewestStateToTheNextProcess) {
     ASSERT_TRUE(saver.Save(Views(state), options));
   }  // left, not closed
   Saver saver = Start();
-  auto newest = saver.Newest();
+  auto newest = saver.agent_memory()->Newest();
   ASSERT_TRUE(newest) << newest.error().message;
   ASSERT_TRUE(*newest);
   EXPECT_EQ((*newest)->step(), 3);
@@ -86,19 +86,19 @@ TEST_F(AgentTest, GivesTheNewestStateToTheNextProcess) {
 TEST_F(AgentTest, HoldsBytesForOthers) {
   Saver saver = Start();
   const auto content = Noise(100'001, 1);
-  EXPECT_THAT(*saver.Held(), IsEmpty());
-  ASSERT_TRUE(saver.Hold("rank 3, step 7", content));
-  ASSERT_TRUE(saver.Hold("empty", {}));
-  EXPECT_THAT(*saver.Held(), ElementsAre("empty", "rank 3, step 7"));
-  const auto fetched = saver.Fetch("rank 3, step 7");
+  EXPECT_THAT(*saver.agent_memory()->Held(), IsEmpty());
+  ASSERT_TRUE(saver.agent_memory()->Hold("rank 3, step 7", content));
+  ASSERT_TRUE(saver.agent_memory()->Hold("empty", {}));
+  EXPECT_THAT(*saver.agent_memory()->Held(), ElementsAre("empty", "rank 3, step 7"));
+  const auto fetched = saver.agent_memory()->Fetch("rank 3, step 7");
   ASSERT_TRUE(fetched) << fetched.error().message;
   EXPECT_EQ(ToVector(**fetched), content);
-  EXPECT_THAT(**saver.Fetch("empty"), IsEmpty());
-  EXPECT_EQ(saver.Fetch("rank 4").error().kind, ErrorKind::kNotFound);
-  ASSERT_TRUE(saver.Hold("rank 3, step 7", std::span(content).first(5)));  // replaced
-  EXPECT_THAT(**saver.Fetch("rank 3, step 7"), SizeIs(5));
-  ASSERT_TRUE(saver.Drop({"rank 3, step 7", "never there"}));
-  EXPECT_THAT(*saver.Held(), ElementsAre("empty"));
+  EXPECT_THAT(**saver.agent_memory()->Fetch("empty"), IsEmpty());
+  EXPECT_EQ(saver.agent_memory()->Fetch("rank 4").error().kind, ErrorKind::kNotFound);
+  ASSERT_TRUE(saver.agent_memory()->Hold("rank 3, step 7", std::span(content).first(5)));  // replaced
+  EXPECT_THAT(**saver.agent_memory()->Fetch("rank 3, step 7"), SizeIs(5));
+  ASSERT_TRUE(saver.agent_memory()->Drop({"rank 3, step 7", "never there"}));
+  EXPECT_THAT(*saver.agent_memory()->Held(), ElementsAre("empty"));
   EXPECT_EQ(ToVector(**fetched), content);  // as long as somebody has it
 }
 
@@ -114,7 +114,7 @@ TEST_F(AgentTest, RanksThatStartAtOnceShareOneAgent) {
       options.world_size = kRanks;
       ASSERT_TRUE(saver->Save(Views(SmallState(rank, 5'000)), options));
       ASSERT_TRUE(saver->Wait());
-      EXPECT_EQ((*saver->Newest())->rank(), rank);
+      EXPECT_EQ((*saver->agent_memory()->Newest())->rank(), rank);
       ASSERT_TRUE(saver->Leave());
     });
   }
@@ -126,7 +126,7 @@ TEST_F(AgentTest, RanksThatStartAtOnceShareOneAgent) {
   for (uint32_t rank = 0; rank < kRanks; ++rank) {
     Saver saver = Start(Options(rank, kRanks));
     EXPECT_EQ(AgentProcess(), agent);
-    EXPECT_TRUE(*saver.Newest());
+    EXPECT_TRUE(*saver.agent_memory()->Newest());
     ASSERT_TRUE(saver.Close());
   }
   ExpectGone(agent);
@@ -197,7 +197,7 @@ TEST_F(AgentTest, AfterASignalItTakesNoMore) {
 TEST_F(AgentTest, StatesOfRanksThatASmallerWorldHasNotAreForgotten) {
   const auto newest_of = [&](uint32_t rank, uint32_t world_size) {
     Saver saver = Start(Options(rank, world_size));
-    const bool remembered = saver.Newest()->has_value();
+    const bool remembered = saver.agent_memory()->Newest()->has_value();
     EXPECT_TRUE(saver.Leave());
     return remembered;
   };
@@ -371,11 +371,23 @@ TEST_F(AgentTest, PreparedMemoryIsTheFirstSaves) {
   ExpectStep(store_, 3, SmallState(3));
 }
 
-TEST_F(SaverTest, HoldsNothingWithoutAnAgent) {
-  Saver saver = *Saver::Start(store_, {});
-  EXPECT_EQ(saver.Hold("a", {}).error().kind, ErrorKind::kInvalidArgument);
-  EXPECT_EQ(saver.Held().error().kind, ErrorKind::kInvalidArgument);
-  EXPECT_FALSE(*saver.Newest());
+TEST_F(SaverTest, HasNoAgentsMemoryWithoutAnAgent) {
+  EXPECT_FALSE(Saver::Start(store_, {})->agent_memory());
+}
+
+TEST_F(AgentTest, TheAgentsMemoryCannotBeUsedOnceItsSaverIsClosed) {
+  std::optional<AgentMemory> memory;
+  {
+    Saver saver = Start();
+    memory = saver.agent_memory();
+    ASSERT_TRUE(memory->Hold("a", {}));
+    ASSERT_TRUE(saver.Leave());
+  }
+  EXPECT_EQ(memory->Hold("a", {}).error().kind, ErrorKind::kInvalidArgument);
+  EXPECT_EQ(memory->Held().error().kind, ErrorKind::kInvalidArgument);
+  EXPECT_EQ(memory->Fetch("a").error().kind, ErrorKind::kInvalidArgument);
+  EXPECT_EQ(memory->Drop({"a"}).error().kind, ErrorKind::kInvalidArgument);
+  EXPECT_EQ(memory->Newest().error().kind, ErrorKind::kInvalidArgument);
 }
 
 }  // namespace

@@ -50,19 +50,7 @@ class Keeper {
 
   // Waits for saves that earlier processes handed to the agent.
   virtual Result<void> Settle(std::stop_token) { return {}; }
-  virtual Result<std::optional<Snapshot>> Newest() { return std::nullopt; }
   virtual std::vector<std::string> TakeWarnings() { return {}; }
-
-  // As in Saver.
-  virtual Result<void> Hold(const std::string&, Bytes) { return NoAgent(); }
-  virtual Result<std::vector<std::string>> Held() { return NoAgent(); }
-  virtual Result<std::shared_ptr<const Arena>> Fetch(const std::string&) { return NoAgent(); }
-  virtual Result<void> Drop(const std::vector<std::string>&) { return NoAgent(); }
-
- private:
-  static tl::unexpected<Error> NoAgent() {
-    return Fail(ErrorKind::kInvalidArgument, "only a Saver with an agent holds data for others");
-  }
 };
 
 }  // namespace bitsnap

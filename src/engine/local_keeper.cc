@@ -8,10 +8,11 @@
 
 namespace bitsnap {
 
-class LocalKeeper::Lent final : public Reservation {
+class LocalKeeper::LocalReservation final : public Reservation {
  public:
-  Lent(LocalKeeper& keeper, Arena arena) : keeper_(&keeper), arena_(std::move(arena)) {}
-  ~Lent() override {
+  LocalReservation(LocalKeeper& keeper, Arena arena)
+      : keeper_(&keeper), arena_(std::move(arena)) {}
+  ~LocalReservation() override {
     if (keeper_ != nullptr) keeper_->GiveBack(std::move(arena_));
   }
 
@@ -49,7 +50,7 @@ Result<std::unique_ptr<Reservation>> LocalKeeper::Reserve(uint64_t bytes,
   if (!wait) is_settled();
   if (!arena) return tl::make_unexpected(std::move(arena).error());
   if (!*arena) return nullptr;
-  return std::make_unique<Lent>(*this, **std::move(arena));
+  return std::make_unique<LocalReservation>(*this, **std::move(arena));
 }
 
 bool LocalKeeper::is_prepared() {

@@ -25,7 +25,7 @@ class LocalKeeper final : public Keeper {
   void Save(SaveJob job) { queue_.Push(std::move(job)); }
 
  private:
-  class Lent;
+  class LocalReservation;
   void GiveBack(Arena arena);
 
   std::mutex mutex_;

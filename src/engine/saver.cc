@@ -27,18 +27,17 @@ Result<void> Copy(std::span<const TensorView> tensors, const Manifest& manifest,
   return WithoutExceptions([&] { return CopyInto(tensors, manifest, to, threads); });
 }
 
-Result<std::unique_ptr<Keeper>> StartKeeper(const Store& store, const SaverOptions& options) {
-  if (options.agent) return AgentKeeper::Start(store, options);
-  return std::make_unique<LocalKeeper>(store, options.max_memory);
-}
-
 }  // namespace
 
 // Ledger and keeper guard themselves; all else but preparing_ is constant.
 class Saver::Impl {
  public:
-  Impl(Store store, OnBusy on_busy, std::unique_ptr<Keeper> keeper)
-      : store_(std::move(store)), on_busy_(on_busy), keeper_(std::move(keeper)) {}
+  Impl(Store store, OnBusy on_busy, std::unique_ptr<Keeper> keeper,
+       std::optional<AgentMemory> memory)
+      : store_(std::move(store)),
+        on_busy_(on_busy),
+        memory_(std::move(memory)),
+        keeper_(std::move(keeper)) {}
 
   bool IsInAnotherProcess() const { return getpid() != process_; }
 
@@ -52,6 +51,9 @@ class Saver::Impl {
 
   // One at a time: what is being made is not made twice.
   Result<void> Prepare(uint64_t bytes) {
+    if (ledger_.is_closed()) {
+      return Fail(ErrorKind::kInvalidArgument, "this Saver is closed; start another");
+    }
     std::lock_guard lock(preparing_mutex_);
     const bool is_preparing = preparing_.valid() && preparing_.wait_for(std::chrono::seconds(0)) !=
                                                         std::future_status::ready;
@@ -85,16 +87,10 @@ class Saver::Impl {
     return ledger_.TakeFailure();
   }
 
-  Result<Keeper*> keeper() {
-    if (ledger_.is_closed()) {
-      return Fail(ErrorKind::kInvalidArgument, "this Saver is closed; start another");
-    }
-    return keeper_.get();
-  }
-
   std::vector<std::string> TakeWarnings() { return keeper_->TakeWarnings(); }
 
   const SaveLedger& ledger() const { return ledger_; }
+  const std::optional<AgentMemory>& agent_memory() const { return memory_; }
 
  private:
   Result<SaveTicket> Stage(std::span<const TensorView> tensors, const SaveOptions& options,
@@ -158,6 +154,7 @@ class Saver::Impl {
 
   const Store store_;
   const OnBusy on_busy_;
+  const std::optional<AgentMemory> memory_;
   const pid_t process_ = getpid();
 
   SaveLedger ledger_;
@@ -171,8 +168,17 @@ Saver::Saver(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<Saver> Saver::Start(Store store, const SaverOptions& options) {
   return WithoutExceptions([&]() -> Result<Saver> {
-    BITSNAP_ASSIGN(auto keeper, StartKeeper(store, options));
-    return Saver(std::make_unique<Impl>(std::move(store), options.on_busy, std::move(keeper)));
+    std::unique_ptr<Keeper> keeper;
+    std::optional<AgentMemory> memory;
+    if (options.agent) {
+      BITSNAP_ASSIGN(auto agent, AgentKeeper::Start(store, options));
+      memory.emplace(agent->link());
+      keeper = std::move(agent);
+    } else {
+      keeper = std::make_unique<LocalKeeper>(store, options.max_memory);
+    }
+    return Saver(std::make_unique<Impl>(std::move(store), options.on_busy, std::move(keeper),
+                                        std::move(memory)));
   });
 }
 
@@ -194,7 +200,6 @@ Saver::~Saver() {
 
 Result<void> Saver::Prepare(uint64_t bytes) {
   BITSNAP_TRY(impl_->CheckProcess());
-  BITSNAP_TRY(impl_->keeper());
   return impl_->Prepare(bytes);
 }
 
@@ -219,47 +224,11 @@ Result<void> Saver::Leave(std::stop_token stop) {
   return impl_->Close(stop, /*forget=*/false);
 }
 
-Result<std::optional<Snapshot>> Saver::Newest() {
-  BITSNAP_TRY(impl_->CheckProcess());
-  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
-  return WithoutExceptions([&] { return keeper->Newest(); });
-}
-
 std::vector<std::string> Saver::TakeWarnings() {
   return impl_->IsInAnotherProcess() ? std::vector<std::string>() : impl_->TakeWarnings();
 }
 
-Result<void> Saver::Hold(const std::string& key, std::span<const std::byte> content) {
-  BITSNAP_TRY(impl_->CheckProcess());
-  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
-  return WithoutExceptions([&] { return keeper->Hold(key, content); });
-}
-
-Result<std::vector<std::string>> Saver::Held() {
-  BITSNAP_TRY(impl_->CheckProcess());
-  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
-  return WithoutExceptions([&] { return keeper->Held(); });
-}
-
-Result<std::shared_ptr<const std::span<const std::byte>>> Saver::Fetch(const std::string& key) {
-  BITSNAP_TRY(impl_->CheckProcess());
-  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
-  struct Held {
-    std::shared_ptr<const Arena> memory;
-    std::span<const std::byte> bytes;
-  };
-  return WithoutExceptions([&]() -> Result<std::shared_ptr<const std::span<const std::byte>>> {
-    BITSNAP_ASSIGN(auto memory, keeper->Fetch(key));
-    const auto held = std::make_shared<const Held>(Held{memory, memory->bytes()});
-    return std::shared_ptr<const std::span<const std::byte>>(held, &held->bytes);
-  });
-}
-
-Result<void> Saver::Drop(const std::vector<std::string>& keys) {
-  BITSNAP_TRY(impl_->CheckProcess());
-  BITSNAP_ASSIGN(Keeper * keeper, impl_->keeper());
-  return WithoutExceptions([&] { return keeper->Drop(keys); });
-}
+std::optional<AgentMemory> Saver::agent_memory() const { return impl_->agent_memory(); }
 
 std::optional<uint64_t> Saver::last_durable_step() const {
   return impl_->ledger().last_durable_step();
