@@ -168,7 +168,8 @@ void Try(Bytes input) {
   {
     std::jthread agent([&] { HostileAgent(*place.listener().Accept(), steps).Run(); });
     const Hello hello{.store = place.listener().address().store.native()};
-    const auto connection = Connection::Open(hello, "/bin/false", [](std::vector<SaveJob>) {});
+    const auto connection = Connection::Open(hello, place.listener().address(), "/bin/false",
+                                             [](std::vector<SaveJob>) {});
     Require(connection.has_value());
     UseAgent(**connection, *connection);
   }

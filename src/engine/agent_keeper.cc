@@ -61,15 +61,16 @@ class AgentKeeper::AgentReservation final : public Reservation {
 };
 
 AgentKeeper::AgentKeeper(Store store, const SaverOptions& options)
-    : store_(store), local_(std::move(store), options.max_memory) {}
+    : local_(std::move(store), options.max_memory) {}
 
 AgentKeeper::~AgentKeeper() { Close(false); }
 
 Result<std::unique_ptr<AgentKeeper>> AgentKeeper::Start(Store store, const SaverOptions& options) {
   const agent::Hello hello = ToHello(store, options);
   std::unique_ptr<AgentKeeper> keeper(new AgentKeeper(std::move(store), options));
+  // On the thread of a connection whose agent is gone.
   const auto take_over = [self = keeper.get()](std::vector<SaveJob> unfinished) {
-    self->TakeOver(std::move(unfinished));
+    for (SaveJob& job : unfinished) self->SaveHere(std::move(job));
   };
   BITSNAP_ASSIGN(keeper->link_, AgentLink::Open(hello, options.agent->executable, take_over));
   return keeper;
@@ -101,15 +102,6 @@ void AgentKeeper::Prepare(uint64_t bytes) {
   const auto connection = link_->Current();
   if (!connection) return local_.Prepare(bytes);
   if (connection->mapped() < kArenas) connection->WarmSpare(bytes);
-}
-
-// On the thread of a connection whose agent is gone.
-void AgentKeeper::TakeOver(std::vector<SaveJob> unfinished) {
-  link_->Warn(
-      fmt::format("the agent of {} is gone; {} unfinished save(s) are finished in this process, "
-                  "and the next one starts another agent",
-                  store_.directory().string(), unfinished.size()));
-  for (SaveJob& job : unfinished) SaveHere(std::move(job));
 }
 
 void AgentKeeper::SaveHere(SaveJob job) {

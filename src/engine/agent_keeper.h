@@ -30,10 +30,8 @@ class AgentKeeper final : public Keeper {
  private:
   class AgentReservation;
   AgentKeeper(Store store, const SaverOptions& options);
-  void TakeOver(std::vector<SaveJob> unfinished);
   void SaveHere(SaveJob job);
 
-  const Store store_;
   LocalKeeper local_;
   std::shared_ptr<AgentLink> link_;  // set by Start
 };

@@ -17,10 +17,23 @@ Result<std::shared_ptr<AgentLink>> AgentLink::Open(agent::Hello hello,
 
 // Requires: connecting_ held, or no other thread.
 Result<void> AgentLink::Connect() {
-  BITSNAP_ASSIGN(auto connection, agent::Connection::Open(hello_, executable_, lost_));
+  BITSNAP_ASSIGN(const agent::Address address, agent::AddressOf(hello_.store));
+  BITSNAP_ASSIGN(auto connection,
+                 agent::Connection::Open(hello_, address, executable_,
+                                         [this, address](std::vector<SaveJob> unfinished) {
+                                           OnLost(std::move(unfinished), address);
+                                         }));
   std::lock_guard lock(mutex_);
   connection_.swap(connection);
   return {};
+}
+
+// On the thread of a connection whose agent is gone.
+void AgentLink::OnLost(std::vector<SaveJob> unfinished, const agent::Address& address) {
+  Warn(fmt::format("the agent of {} is gone; {} unfinished save(s) are finished in this process, "
+                   "and the next one starts another agent; {} may tell why",
+                   address.store.string(), unfinished.size(), address.log.string()));
+  lost_(std::move(unfinished));
 }
 
 std::shared_ptr<agent::Connection> AgentLink::Agent() {

@@ -60,6 +60,7 @@ class AgentLink {
   AgentLink(agent::Hello hello, std::filesystem::path executable, agent::Connection::Lost lost)
       : hello_(std::move(hello)), executable_(std::move(executable)), lost_(std::move(lost)) {}
   Result<void> Connect();
+  void OnLost(std::vector<SaveJob> unfinished, const agent::Address& address);
 
   const agent::Hello hello_;
   const std::filesystem::path executable_;

@@ -90,7 +90,7 @@ Result<Address> AddressOf(const fs::path& store) {
   BITSNAP_ASSIGN(const fs::path directory, SafeDirectory());
   const std::string name = fmt::format("{:016x}", Checksum64(AsBytes(canonical.native())));
   const Address address{canonical, directory, directory / (name + ".sock"),
-                        directory / (name + ".lock")};
+                        directory / (name + ".lock"), directory / (name + ".log")};
   if (address.socket.native().size() >= sizeof(sockaddr_un::sun_path)) {
     return Fail(ErrorKind::kInvalidArgument,
                 fmt::format("{} is too long for a socket's path; let XDG_RUNTIME_DIR name a "

@@ -12,6 +12,7 @@ struct Address {
   std::filesystem::path directory;  // of this user's sockets
   std::filesystem::path socket;
   std::filesystem::path lock;  // held, by flock, by the agent that listens
+  std::filesystem::path log;   // what the agent tells
 };
 
 // Makes the user's directory where it is missing: $XDG_RUNTIME_DIR/bitsnap where that variable

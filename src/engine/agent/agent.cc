@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "base/parallel.h"
 
 namespace bitsnap::agent {
 
-Agent::Agent(Store store, std::optional<std::chrono::seconds> patience, AgentEvents events)
-    : store_(std::move(store)), events_(std::move(events)), patience_(patience) {}
+Agent::Agent(Store store, std::optional<std::chrono::seconds> patience, Log& log,
+             AgentEvents events)
+    : store_(std::move(store)), log_(log), events_(std::move(events)), patience_(patience) {}
 
 Lane& Agent::LaneOf(uint32_t rank) {
   std::lock_guard lock(mutex_);
@@ -39,7 +42,16 @@ unsigned Agent::ThreadsOfOneSave() const {
   return std::max(1u, ThreadCount(0) / std::max(1u, static_cast<unsigned>(ranks)));
 }
 
-void Agent::TellSaved(const SaveOptions& options, const Result<SaveReport>& report) {
+void Agent::TellSaved(const SaveOptions& options, const Result<SaveReport>& report, bool told) {
+  const std::string whose =
+      fmt::format("step {}, rank {} of {}", options.step, options.rank, options.world_size);
+  if (report) {
+    log_.Tell(fmt::format("{}: saved, {} -> {} bytes in {:.2f} s", whose, report->raw_bytes,
+                          report->stored_bytes, report->seconds));
+  } else {
+    const std::string line = fmt::format("{}: not saved: {}", whose, report.error().message);
+    told ? log_.Tell(line) : log_.Warn(line);
+  }
   std::lock_guard lock(telling_);
   if (events_.saved) events_.saved(options, report);
 }
@@ -51,6 +63,7 @@ void Agent::End() {
     std::lock_guard lock(mutex_);
     for (const auto& [rank, lane] : lanes_) under_way += lane->under_way();
   }
+  log_.Tell(fmt::format("a signal came: {} save(s) are finished first", under_way));
   std::lock_guard lock(telling_);
   if (events_.ending) events_.ending(under_way);
 }

@@ -12,6 +12,7 @@
 
 #include "engine/agent/blobs.h"
 #include "engine/agent/lane.h"
+#include "engine/agent/log.h"
 
 namespace bitsnap::agent {
 
@@ -22,10 +23,12 @@ using Clock = std::chrono::steady_clock;
 class Agent {
  public:
   // Waits as long as `patience` for its first client; nullopt: for ever.
-  Agent(Store store, std::optional<std::chrono::seconds> patience, AgentEvents events = {});
+  Agent(Store store, std::optional<std::chrono::seconds> patience, Log& log,
+        AgentEvents events = {});
 
   const Store& store() const { return store_; }
   Blobs& blobs() { return blobs_; }
+  Log& log() { return log_; }
   // Lanes stay as long as the agent.
   Lane& LaneOf(uint32_t rank);
 
@@ -38,7 +41,8 @@ class Agent {
   // Of a save for which no thread was asked for in particular: the cores are shared by the ranks
   // that are there.
   unsigned ThreadsOfOneSave() const;
-  void TellSaved(const SaveOptions& options, const Result<SaveReport>& report);
+  // A save is over; `told` says whether its client got the report.
+  void TellSaved(const SaveOptions& options, const Result<SaveReport>& report, bool told);
 
   // From now on it only finishes what was handed over.
   void End();
@@ -51,6 +55,7 @@ class Agent {
 
  private:
   const Store store_;
+  Log& log_;
   const AgentEvents events_;
   std::mutex telling_;  // held while any of events_ is called; taken with no other lock held
   std::atomic<bool> is_ending_ = false;

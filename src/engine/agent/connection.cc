@@ -32,10 +32,9 @@ Result<std::vector<std::string>> ToTexts(const Json& answer, const char* key) {
 
 }  // namespace
 
-Result<std::shared_ptr<Connection>> Connection::Open(Hello hello,
+Result<std::shared_ptr<Connection>> Connection::Open(Hello hello, const Address& address,
                                                      const std::filesystem::path& executable,
                                                      Lost lost) {
-  BITSNAP_ASSIGN(const Address address, AddressOf(hello.store));
   hello.store = address.store.native();
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (true) {

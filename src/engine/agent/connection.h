@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/agent/address.h"
 #include "engine/agent/client.h"
 #include "engine/agent/messages.h"
 #include "engine/arena.h"
@@ -29,9 +30,9 @@ class Connection {
   // Called once, on the connection's thread, when the agent is gone, with what it has not finished.
   using Lost = std::function<void(std::vector<SaveJob> unfinished)>;
 
-  // Connects to the agent of hello.store, starting one with `executable` where there is none. An
+  // Connects to the agent at `address`, starting one with `executable` where there is none. An
   // agent that is about to end is waited for.
-  static Result<std::shared_ptr<Connection>> Open(Hello hello,
+  static Result<std::shared_ptr<Connection>> Open(Hello hello, const Address& address,
                                                   const std::filesystem::path& executable,
                                                   Lost lost);
   bool is_lost() const { return client_->is_lost(); }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -78,13 +79,18 @@ Result<Fd> Listener::Accept() const {
   return client && IsSameUser(client.get()) ? std::move(client) : Fd();
 }
 
+bool Listener::HasSuccessor() const {
+  return !lock_ && access(address_.lock.c_str(), F_OK) == 0;
+}
+
 void Listener::Close() {
-  if (!lock_) return;
-  unlink(address_.socket.c_str());
-  unlink(address_.lock.c_str());
-  rmdir(address_.directory.c_str());
-  socket_ = Fd();
-  lock_ = Fd();
+  if (lock_) {
+    unlink(address_.socket.c_str());
+    unlink(address_.lock.c_str());
+    socket_ = Fd();
+    lock_ = Fd();
+  }
+  rmdir(address_.directory.c_str());  // of the last agent: it is empty then
 }
 
 Result<std::optional<Fd>> Connect(const Address& address) {

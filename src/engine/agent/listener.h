@@ -23,7 +23,9 @@ class Listener {
   // A client of this user's; none when nobody is there or it was another's. An error when there are
   // no descriptors or memory for one.
   Result<Fd> Accept() const;
-  // Removes socket, lock and, when nothing else is in it, the directory.
+  // Whether it is closed and another agent of the store listens.
+  bool HasSuccessor() const;
+  // Removes socket and lock, if it has them still, and the directory when nothing else is in it.
   void Close();
 
  private:

@@ -116,7 +116,7 @@ int Milliseconds(std::optional<Clock::duration> duration) {
   return static_cast<int>(std::min<int64_t>(rounded.count(), 3'600'000));
 }
 
-void Serve(Agent& agent, Listener& listener, Signals& signals) {
+void ServeClients(Agent& agent, Listener& listener, Signals& signals) {
   Sessions sessions(agent);
   bool is_full = false;  // who waits to be accepted would wake the loop again and again
   while (true) {
@@ -142,6 +142,11 @@ void Serve(Agent& agent, Listener& listener, Signals& signals) {
       signals.Restore();
     }
   }
+}
+
+void Serve(Agent& agent, Listener& listener, Signals& signals) {
+  ServeClients(agent, listener, signals);
+  if (!listener.HasSuccessor()) agent.log().End();
   listener.Close();
 }
 
@@ -194,7 +199,8 @@ Result<void> RunAgent(const std::filesystem::path& directory, const AgentEvents&
                   fmt::format("{}: this store has an agent already", directory.string()));
     }
     BITSNAP_ASSIGN(Store store, Store::Open(listener->address().store));
-    agent::Agent running(std::move(store), std::nullopt, events);
+    agent::Log log(listener->address().log);
+    agent::Agent running(std::move(store), std::nullopt, log, events);
     if (events.listening) events.listening(listener->address().socket);
     agent::Serve(running, *listener, signals);
     return {};
@@ -213,7 +219,8 @@ Result<void> StartDetachedAgent(const std::filesystem::path& directory) {
     if (child > 0) _exit(0);  // the listener is the child's now
     agent::Detach();
     agent::Signals signals;
-    agent::Agent running(std::move(store), agent::kPatience);
+    agent::Log log(listener->address().log);
+    agent::Agent running(std::move(store), agent::kPatience, log);
     agent::Serve(running, *listener, signals);
     return {};
   });

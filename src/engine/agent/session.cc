@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include <fmt/format.h>
+
 #include "engine/agent/fields.h"
 #include "engine/guard.h"
 
@@ -38,13 +40,14 @@ Session::Session(Agent& agent, Fd socket)
 void Session::Run() {
   // A client that asks for more memory or threads than there are loses its connection; the others
   // keep theirs.
-  static_cast<void>(WithoutExceptions([this]() -> Result<void> {
+  const Result<void> served = WithoutExceptions([this]() -> Result<void> {
     while (!is_over_ && WaitForRequest()) {
       Result<std::optional<Frame>> frame = ReceiveFrame(outbox_->socket());
       if (!frame || !*frame || !Handle(**std::move(frame))) break;
     }
     return {};
-  }));
+  });
+  if (!served) agent_.log().Warn("a client lost its connection: " + served.error().message);
   Depart(/*is_goodbye=*/false);
   outbox_->Shutdown();
 }
@@ -107,6 +110,7 @@ void Session::Depart(bool is_goodbye) {
   for (const uint64_t lease : leases_) lane_->EndLease(lease, /*is_intact=*/false);
   if (lane_->Leave(is_goodbye)) agent_.blobs().DropOf(rank_);
   agent_.Leave();
+  agent_.log().Tell(fmt::format("rank {} left{}", rank_, is_goodbye ? "" : " without a goodbye"));
 }
 
 }  // namespace bitsnap::agent

@@ -72,6 +72,7 @@ Result<Session::Answer> Session::Greet(const Json& request, std::optional<Fd>, s
   lane_->Enter(hello.max_memory);
   agent_.Join(hello.world_size,
               std::chrono::seconds(std::min<uint64_t>(hello.linger, 1'000'000'000)));
+  agent_.log().Tell(fmt::format("rank {} of {} came", rank_, hello.world_size));
   return Answer{{{"process", getpid()}}, Fd()};
 }
 
@@ -138,10 +139,11 @@ Result<Session::Answer> Session::Submit(const Json& request, std::optional<Fd>, 
       arena, std::move(manifest), std::move(options),
       [&agent = agent_, outbox = outbox_, save,
        named = std::move(named)](const Result<SaveReport>& report) {
-        agent.TellSaved(named, report);
-        const Json told = report ? Json{{"save", save}, {"report", ToJson(*report)}}
-                                 : Json{{"save", save}, {"error", ToJson(report.error())}};
-        return outbox->Send(told).has_value();
+        const Json event = report ? Json{{"save", save}, {"report", ToJson(*report)}}
+                                  : Json{{"save", save}, {"error", ToJson(report.error())}};
+        const bool told = outbox->Send(event).has_value();
+        agent.TellSaved(named, report, told);
+        return told;
       });
   if (!taken) {  // it is still the client's to release
     std::lock_guard lock(mutex_);
