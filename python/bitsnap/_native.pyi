@@ -191,6 +191,27 @@ class SaveTicket:
     def wait(self) -> SaveReport:
         """Wait until the step is durable, or raise why it is not. Ctrl-C ends only the waiting."""
 
+class AgentMemory:
+    """What the agent keeps for this rank and others. Of no use once its Saver is closed."""
+
+    def newest(self) -> Snapshot | None:
+        """The newest state handed to the agent, on disk or not.
+
+        None where there is none, or what was on disk is gone. Its memory counts in `max_memory` as
+        long as the snapshot is there.
+        """
+    def hold(self, key: str, content: Buffer) -> None:
+        """Let the agent hold a copy of bytes under a key, for others on this machine.
+
+        Until they are dropped, the rank closes, or the agent ends.
+        """
+    def held(self) -> list[str]:
+        """The keys of all that the agent holds."""
+    def fetch(self, key: str) -> memoryview:
+        """What the agent holds under a key: its own memory, read-only. NotFound when nothing."""
+    def drop(self, keys: list[str]) -> None:
+        """Let the agent drop what it holds under these keys, if it does."""
+
 class Saver:
     """Copies states and saves the copies, one after the other, in the background.
 
@@ -247,25 +268,11 @@ class Saver:
         """Finish what is queued and give the memory back; the agent forgets this rank."""
     def leave(self) -> None:
         """The same, but the agent keeps the newest state for a restart."""
-    def newest(self) -> Snapshot | None:
-        """The newest state handed to the agent, on disk or not.
-
-        None where there is none, or what was on disk is gone. Its memory counts in `max_memory` as
-        long as the snapshot is there.
-        """
+    @property
+    def agent_memory(self) -> AgentMemory | None:
+        """What the agent keeps beyond this process; None without an agent."""
     def take_warnings(self) -> list[str]:
         """What went wrong with the agent since the last call, and was made up for."""
-    def hold(self, key: str, content: Buffer) -> None:
-        """Let the agent hold a copy of bytes under a key, for others on this machine.
-
-        Until they are dropped, this rank closes, or the agent ends. InvalidArgument without one.
-        """
-    def held(self) -> list[str]:
-        """The keys of all that the agent holds."""
-    def fetch(self, key: str) -> memoryview:
-        """What the agent holds under a key: its own memory, read-only. NotFound when nothing."""
-    def drop(self, keys: list[str]) -> None:
-        """Let the agent drop what it holds under these keys, if it does."""
     @property
     def last_durable_step(self) -> int | None: ...
 

@@ -33,7 +33,7 @@ def digest(run):
 
 def holds_newest(checkpointer):
     """Whether the copy that another rank sends is here."""
-    return any(key.id.step == STEPS[-1] for key in parse_keys(checkpointer._engine.held()))
+    return any(key.id.step == STEPS[-1] for key in parse_keys(checkpointer._engine.agent_memory.held()))
 
 
 def train_and_save(checkpointer, rank):

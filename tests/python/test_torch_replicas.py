@@ -89,7 +89,7 @@ def save_and_die(rank, machines, steps, replicas=1, same=False, **options):
         ckpt.wait()
     messages = [str(each.message) for each in caught]
     assert len(messages) == 1 and "all ranks are on one machine" in messages[0], messages
-    held = sorted((key.id.rank, key.id.step) for key in usable(parse_keys(ckpt._engine.held())))
+    held = sorted((key.id.rank, key.id.step) for key in usable(parse_keys(ckpt._engine.agent_memory.held())))
     torch.distributed.barrier()
     (machines.root / f"held-{rank}").write_text(repr(held))
     os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import bitsnap
 from bitsnap import PassedOver, RankOfStep, Snapshot, StepOrigin, Store
-from bitsnap.torch.engines import Engine
+from bitsnap.torch.engines import Engine, held_in_memory, newest_in_memory
 from bitsnap.torch.line import Part, abandoned_steps
 from bitsnap.torch.parts import Content, in_memory, on_disk
 from bitsnap.torch.places import Places
@@ -126,7 +126,7 @@ class Agreement:
         for key in self._held():
             origin = StepOrigin(key.id.step, key.save_id, None)
             parts.append(Part(key.id.step, key.id.rank, key.id.world_size, origin))
-        if (snapshot := self._engine.newest()) is not None:
+        if (snapshot := newest_in_memory(self._engine)) is not None:
             origin = StepOrigin(snapshot.step, snapshot.save_id, snapshot.lineage)
             parts.append(Part(snapshot.step, snapshot.rank, snapshot.world_size, origin))
         return parts
@@ -153,7 +153,7 @@ class Agreement:
 
     def _supply(self, step: int) -> Supply:
         supply = Supply(self._from_rank, failed=self._failed)
-        snapshot = self._engine.newest()
+        snapshot = newest_in_memory(self._engine)
         if snapshot is not None and snapshot.step == step:
             save = Save(snapshot.world_size, snapshot.save_id)
             supply.memory[save] = [snapshot.rank]
@@ -190,7 +190,7 @@ class Agreement:
         supply.disk.setdefault(Save(id.world_size, file.save_id), []).append(id.rank)
 
     def _held(self) -> list[ReplicaKey]:
-        return usable(parse_keys(self._engine.held()))
+        return usable(parse_keys(held_in_memory(self._engine)))
 
     def _use(self, step: int, plan: Plan, use: Use) -> bitsnap.BitSnapError | None:
         """Why some rank cannot read it; None when all have used it."""
@@ -217,7 +217,7 @@ class Agreement:
 
     def _open(self, step: int, save: Save, source: Source) -> Snapshot:
         if source.kind == "memory":
-            snapshot = self._engine.newest()
+            snapshot = newest_in_memory(self._engine)
             if snapshot is None or (snapshot.step, snapshot.save_id) != (step, save.save_id):
                 raise bitsnap.NotFound(f"step {step} is no longer in the agent's memory")
             return snapshot
@@ -266,11 +266,11 @@ class Agreement:
 
     def _contents(self, id: RankOfStep, save: Save, until: ExitStack) -> list[Content]:
         """From memory where it is held there, else from disk."""
-        held = parse_keys(self._engine.held())
+        held = parse_keys(held_in_memory(self._engine))
         for key in usable(held):
             if (key.id, key.save_id) == (id, save.save_id):
                 bases = [other for other in held if other.is_base_of(key)]
-                return [in_memory(self._engine.fetch(k.text)) for k in (key, *bases[:1])]
+                return [in_memory(self._engine.agent_memory.fetch(k.text)) for k in (key, *bases[:1])]
         files = self._store.files_of(id.step, id.rank, id.world_size)
         return [on_disk(file.path, file.bytes, until) for file in files]
 

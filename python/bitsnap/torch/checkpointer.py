@@ -13,7 +13,7 @@ from bitsnap import PassedOver, Snapshot, StepOrigin, Store
 from bitsnap.torch.agreement import Agreement
 from bitsnap.torch.checks import require_one_of, require_whole
 from bitsnap.torch.content import content_of, content_to_json, decoding, find_loads
-from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, start_engine
+from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, newest_in_memory, start_engine
 from bitsnap.torch.line import LineOfDescent
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizer_arguments import Optimizers
@@ -397,7 +397,7 @@ class Checkpointer:
 
     def _is_in_memory(self, ranks: Ranks, step: int | None, from_rank: int | None) -> bool:
         """Whether all agents have the same save, that of `step` if given. The same on all ranks."""
-        newest, save = self._engine.newest(), None
+        newest, save = newest_in_memory(self._engine), None
         if newest is not None and step in (None, newest.step) and from_rank is None:
             save = (newest.step, newest.world_size, newest.save_id)
         saves = set(ranks.gather(save))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch.distributed as dist
 
 from bitsnap import InvalidArgument, SaveReport, Snapshot, Store
-from bitsnap._native import PlacedTensors, Saver, SaveTicket
+from bitsnap._native import AgentMemory, PlacedTensors, Saver, SaveTicket
 from bitsnap.command import EXECUTABLE
 
 
@@ -111,12 +111,9 @@ class PendingSave:
 class Engine(Protocol):
     last_durable_step: int | None
 
-    # What survives this process: the state handed over last, and blobs held for other ranks.
-    def newest(self) -> Snapshot | None: ...
-    def hold(self, key: str, content: Any) -> None: ...
-    def held(self) -> list[str]: ...
-    def fetch(self, key: str) -> Any: ...
-    def drop(self, keys: list[str]) -> None: ...
+    # What survives this process: the state handed over last, and bytes held for other ranks. None
+    # without an agent, and once the engine is closed.
+    agent_memory: AgentMemory | None
 
     # Brings in memory for the copy of a state, in the background.
     def prepare(self, bytes: int) -> None: ...
@@ -144,18 +141,20 @@ class _Finished:
         return self._report
 
 
-class _Forgetful:
-    """An engine of which nothing survives the process."""
-
-    def newest(self) -> Snapshot | None:
-        return None
-
-    def held(self) -> list[str]:
-        return []
+def newest_in_memory(engine: Engine) -> Snapshot | None:
+    """The newest state that the agent has of this rank; None where there is none."""
+    return None if engine.agent_memory is None else engine.agent_memory.newest()
 
 
-class SyncEngine(_Forgetful):
+def held_in_memory(engine: Engine) -> list[str]:
+    """The keys of what the agent holds for all ranks."""
+    return [] if engine.agent_memory is None else engine.agent_memory.held()
+
+
+class SyncEngine:
     """Returns from save() when all is safely on disk. Needs no memory for copies."""
+
+    agent_memory = None
 
     def __init__(self, store: Store) -> None:
         self.last_durable_step: int | None = None
@@ -180,8 +179,10 @@ class SyncEngine(_Forgetful):
         pass
 
 
-class ThreadEngine(_Forgetful):
+class ThreadEngine:
     """Returns from save() when the tensors are copied; the copies are saved in the background."""
+
+    agent_memory = None
 
     def __init__(self, store: Store, max_memory: int | None, on_busy: str) -> None:
         self._saver = Saver(store, max_memory or 0, on_busy)
@@ -237,29 +238,12 @@ class AgentEngine:
         with self._started() as saver:
             saver.wait()
 
-    def newest(self) -> Snapshot | None:
+    @property
+    def agent_memory(self) -> AgentMemory | None:
         if self._is_closed:
             return None
         with self._started() as saver:
-            return saver.newest()
-
-    def hold(self, key: str, content: Any) -> None:
-        with self._started() as saver:
-            saver.hold(key, content)
-
-    def held(self) -> list[str]:
-        if self._is_closed:
-            return []
-        with self._started() as saver:
-            return saver.held()
-
-    def fetch(self, key: str) -> memoryview:
-        with self._started() as saver:
-            return saver.fetch(key)
-
-    def drop(self, keys: list[str]) -> None:
-        with self._started() as saver:
-            saver.drop(keys)
+            return saver.agent_memory
 
     def leave(self) -> None:
         self._end(Saver.leave)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import bitsnap
 from bitsnap import Store
-from bitsnap.torch.engines import Engine, PendingSave
+from bitsnap.torch.engines import Engine, PendingSave, held_in_memory
 from bitsnap.torch.parts import Content, on_disk
 from bitsnap.torch.places import Places, partners_of
 from bitsnap.torch.ranks import RankGone, Ranks
@@ -127,7 +127,7 @@ class _Worker:
     def _remember(self) -> None:
         """Of what an earlier process of this rank held, the newest save of each rank counts."""
         with contextlib.suppress(bitsnap.BitSnapError):
-            keys = parse_keys(self._engine.held())
+            keys = parse_keys(held_in_memory(self._engine))
             for key in sorted(keys, key=lambda each: each.id.step):
                 bases = [other for other in keys if other.is_base_of(key)]
                 self._kept[key.owner] = [[key, *bases]]
@@ -138,7 +138,7 @@ class _Worker:
         with ExitStack() as until_sent:
             try:
                 files = self._files_of(save_id, save, until_sent)
-                held = self._engine.held()
+                held = held_in_memory(self._engine)
             except (bitsnap.BitSnapError, OSError) as error:
                 self.warnings.append(f"could not send copies of a save to others: {error}")
             all_told = self._ranks.tell_each(_Told(save_id, list(files), held))
@@ -194,7 +194,7 @@ class _Worker:
         try:
             if key_of(bitsnap.check_rank_file(content)) != key:
                 raise bitsnap.Corrupt("it is another file than was announced")
-            self._engine.hold(key.text, content)
+            self._engine.agent_memory.hold(key.text, content)
         except bitsnap.BitSnapError as error:
             self.warnings.append(
                 f"does not hold a copy of step {key.id.step} of rank {key.id.rank}: {error}"
@@ -204,7 +204,7 @@ class _Worker:
         me = self._ranks.rank
         senders = {rank for rank, partners in enumerate(self._partners) if me in partners}
         with contextlib.suppress(bitsnap.BitSnapError):
-            held = set(parse_keys(self._engine.held()))
+            held = set(parse_keys(held_in_memory(self._engine)))
             for sender in senders:
                 keys = all_told[sender].offered
                 if keys and held.issuperset(keys):
@@ -219,4 +219,4 @@ class _Worker:
             stay = {key for saves in self._kept.values() for keys in saves for key in keys}
             old = [key.text for key in held if key.owner in owners and key not in stay]
             if old:
-                self._engine.drop(old)
+                self._engine.agent_memory.drop(old)
