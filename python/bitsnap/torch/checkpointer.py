@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections import defaultdict, deque
+from collections import defaultdict
 from typing import Any
 
 import bitsnap
 from bitsnap import PassedOver, Snapshot, StepOrigin, Store
 from bitsnap.torch.agreement import Agreement
 from bitsnap.torch.checks import require_one_of, require_whole
-from bitsnap.torch.content import content_of, content_to_json, decoding, find_loads
+from bitsnap.torch.content import content_to_json
 from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, newest_in_memory, start_engine
 from bitsnap.torch.line import LineOfDescent
+from bitsnap.torch.loading import load
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizer_arguments import Optimizers
 from bitsnap.torch.optimizer_entries import Kept
@@ -23,7 +24,7 @@ from bitsnap.torch.outgoing import Measured, Outgoing, Packer
 from bitsnap.torch.places import Places, find_places, mark_partial
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.replicas import Replicator
-from bitsnap.torch.transfer import Incoming, compare_names
+from bitsnap.torch.retention import Retention
 from bitsnap.torch.values import object_of, to_json
 
 
@@ -104,22 +105,15 @@ class Checkpointer:
         self._profile = profile
         self._threads = threads or 0
         self._on_busy = on_busy
-        self._retention = {
-            "keep_last": keep_last,
-            "keep_every": keep_every,
-            "drop_optimizer_older_than": drop_optimizer_older_than,
-            "drop_abandoned": drop_abandoned,
-        }
-        self._prunes = any(rule not in (None, False) for rule in self._retention.values())
-        if self._prunes:  # raises where it makes no sense
-            self.store.prune(**self._retention, whole_up_to=0, dry_run=True)
+        self._retention = Retention(
+            self.store,
+            keep_last=keep_last,
+            keep_every=keep_every,
+            drop_optimizer_older_than=drop_optimizer_older_than,
+            drop_abandoned=drop_abandoned,
+        )
         self._is_partial = False
-        # Of which it is asked what is durable; more than can be under way.
-        self._recent: deque[PendingSave] = deque(maxlen=16)
         self._untold: list[PendingSave] = []  # whose pruning may have failed
-        self._restored: set[int] = set()  # what the run stands on, where it is on disk
-        self._stands_on: list[int] = []  # the step restored, until a save is durable
-        self._doubtful: set[int] = set()  # passed over, and not saved anew
         self._line = LineOfDescent(self.store)
         self._replicas = replicas
         self._replica_timeout = replica_timeout
@@ -210,21 +204,20 @@ class Checkpointer:
         ranks = Ranks()
         if ranks.world_size > 1 and self._on_busy == "skip":
             raise ValueError('on_busy="skip" is for one rank: each would skip other steps')
-        self._places_of(ranks)
+        places = self._places_of(ranks)
         save_id, lineage = self._line.next(ranks, step, self._is_partial)
         if is_new_run := self._line.is_going_back(lineage):
-            self._recent.clear()
-            self._restored = {each for each in self._restored if each < step}
-        overwrite = overwrite or step in self._doubtful
-        self._doubtful.discard(step)
-        options = {"save_id": save_id, "lineage": lineage, **self._retention_of(ranks)}
+            self._retention.go_back(step)
+        overwrite |= self._retention.replaces(step)
+        policy = self._retention.policy(ranks, places)
+        options = {"save_id": save_id, "lineage": lineage, **policy}
         if is_new_run and ranks.rank == 0:
             self._line.warn_of_abandoned(lineage, step)
         save = None
         try:
             save = self._save(ranks, options, step, model, optimizer, extra, overwrite)
             if not save.skipped:
-                self._recent.append(save)
+                self._retention.saved(save)
                 self._untold.append(save)
                 self._line.saved(step, save_id, lineage)
         finally:
@@ -340,7 +333,7 @@ class Checkpointer:
         def use(snapshot: Snapshot) -> None:
             nonlocal used
             used = StepOrigin(snapshot.step, snapshot.save_id, snapshot.lineage)
-            self._load(snapshot, model_state, optimizers, extra, strict)
+            self.extra = load(snapshot, model_state, optimizers, extra, strict, self._threads)
 
         places = self._places_of(ranks)
         agreement = Agreement(
@@ -356,13 +349,11 @@ class Checkpointer:
             for passed in self.passed_over:
                 message = f"bitsnap passed over step {passed.step}: {passed.error}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
-            self._doubtful = {passed.step for passed in self.passed_over}
+            self._retention.passed_over({passed.step for passed in self.passed_over})
         self.restored_from = agreement.restored_from
         if step is not None:
             self._line.restored(used, bool(self.passed_over))
-            self._recent.clear()
-            self._restored = {step} if self.restored_from in ("disk", "partner") else set()
-            self._stands_on = [step]
+            self._retention.restored(step, self.restored_from in ("disk", "partner"))
         return step
 
     def _places_of(self, ranks: Ranks) -> Places:
@@ -372,28 +363,6 @@ class Checkpointer:
             self._is_partial = mark_partial(ranks, places, self.store.directory)
             self._places = (ranks.world, places)
         return self._places[1]
-
-    def _retention_of(self, ranks: Ranks) -> dict[str, Any]:
-        """Who prunes, and up to where. Collective.
-
-        Where machines have directories of their own, in each of them the first rank, and it needs
-        to know what is durable everywhere: nobody can see that in one directory.
-        """
-        places = self._places_of(ranks)
-        if not self._prunes:
-            return {}
-        durable = {save.step for save in self._recent if save.seconds_until_durable is not None}
-        policy = {
-            **self._retention,
-            "passed_over": sorted(self._doubtful),
-            "keep": [] if durable else self._stands_on,
-        }
-        if not self._is_partial:
-            return policy
-        everywhere = set.intersection(*ranks.gather(durable | self._restored))
-        if not everywhere or ranks.rank != places.sharers(ranks.rank)[0]:
-            return {}
-        return {**policy, "whole_up_to": max(everywhere)}
 
     def _is_in_memory(self, ranks: Ranks, step: int | None, from_rank: int | None) -> bool:
         """Whether all agents have the same save, that of `step` if given. The same on all ranks."""
@@ -408,37 +377,3 @@ class Checkpointer:
             self.wait()
         except bitsnap.BitSnapError as error:
             warnings.warn(f"bitsnap: {error}", RuntimeWarning, stacklevel=3)
-
-    def _load(
-        self,
-        snapshot: Snapshot,
-        model: ModelState,
-        optimizers: list[OptimizerState],
-        extra: Any,
-        strict: bool,
-    ) -> None:
-        incoming = Incoming(snapshot)
-        content = content_of(snapshot)
-        if model.wanted:
-            model.plan(incoming, content["model"], content.get("module_metadata"), strict)
-        if optimizers:
-            names = (content["optimizers"], [state.name for state in optimizers])
-            sides = ([f"optimizer.{n}".removesuffix(".") for n in side] for side in names)
-            compare_names(incoming, *sides, strict)
-        optimizers = [state for state in optimizers if state.name in content["optimizers"]]
-        for state in optimizers:
-            state.plan(incoming, content["optimizers"][state.name], strict)
-        with decoding(snapshot):
-            incoming.new_for(content["extra"])
-            # Its tensors are filled by read().
-            stored_extra = incoming.decode(content["extra"])
-        loads = list(find_loads(incoming, extra, stored_extra, "extra"))
-
-        incoming.read(self._threads)
-        if model.wanted:
-            model.finish(incoming, content["model"], strict)
-        for state in optimizers:
-            state.finish(incoming, content["optimizers"][state.name])
-        for stateful, value in loads:
-            stateful.load_state_dict(value)
-        self.extra = stored_extra
