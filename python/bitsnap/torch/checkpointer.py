@@ -10,20 +10,21 @@ from typing import Any
 
 import bitsnap
 from bitsnap import PassedOver, Snapshot, StepOrigin, Store
+from bitsnap.torch.adam import adam_eps
 from bitsnap.torch.agreement import Agreement
 from bitsnap.torch.checks import require_one_of, require_whole
 from bitsnap.torch.content import content_to_json
 from bitsnap.torch.engines import ENGINES, ON_BUSY, PendingSave, newest_in_memory, start_engine
 from bitsnap.torch.line import LineOfDescent
-from bitsnap.torch.loading import load
 from bitsnap.torch.models import Model, ModelState
 from bitsnap.torch.optimizer_arguments import Optimizers
 from bitsnap.torch.optimizer_entries import Kept
-from bitsnap.torch.optimizers import OptimizerState, adam_eps, optimizer_states
+from bitsnap.torch.optimizers import OptimizerState, optimizer_states
 from bitsnap.torch.outgoing import Measured, Outgoing, Packer
 from bitsnap.torch.places import Places, find_places, mark_partial
 from bitsnap.torch.ranks import Ranks
 from bitsnap.torch.replicas import Replicator
+from bitsnap.torch.restoring import load
 from bitsnap.torch.retention import Retention
 from bitsnap.torch.values import object_of, to_json
 
@@ -245,7 +246,7 @@ class Checkpointer:
         outgoing = Outgoing()
         model_state = ModelState(model)
         states = optimizer_states(optimizer, model_state)
-        options["adam_eps"] = adam_eps(states)
+        options["adam_eps"] = adam_eps(state.optimizer for state in states)
         content = {
             "model": to_json(model_state.save(outgoing)),
             "module_metadata": to_json(model_state.save_metadata(outgoing)),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
+from bitsnap.torch.adam import groups_like_adams
 from bitsnap.torch.loading import load_optimizer, loads_itself
 from bitsnap.torch.models import ModelState
 from bitsnap.torch.naming import ParameterNamer
@@ -27,9 +26,6 @@ from bitsnap.torch.values import (
     to_json,
 )
 
-_ADAM_EPS = 1e-8  # torch's default
-
-
 def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[OptimizerState]:
     """One for each, by the key or the position under which it was passed; "" for one alone."""
     named = named_optimizers(optimizers)
@@ -39,24 +35,12 @@ def optimizer_states(optimizers: Optimizers | None, model: ModelState) -> list[O
     return [OptimizerState(name, optimizer, namer) for name, optimizer in named.items()]
 
 
-def adam_eps(optimizers: list[OptimizerState]) -> float:
-    """What Adam and its relatives add to the root of exp_avg_sq as it is stored.
-
-    Torch corrects the bias of exp_avg_sq first: m / (sqrt(v / c) + eps) is, but for a factor, what
-    m / (sqrt(v) + eps * sqrt(c)) is. That of most elements where groups disagree.
-    """
-    elements: Counter[float] = Counter()
-    for optimizer in optimizers:
-        elements.update(optimizer.elements_by_eps())
-    return max(elements, key=elements.__getitem__, default=_ADAM_EPS)
-
-
 class OptimizerState:
     """What is stored of one optimizer."""
 
     def __init__(self, name: str, optimizer: Optimizer, namer: ParameterNamer) -> None:
         self.name = name
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         self._prefix = f"optimizer.{name}." if name else "optimizer."
         self._namer = namer
         self._has_model = namer.has_model
@@ -67,39 +51,17 @@ class OptimizerState:
         self._sources: list[dict[str, Any] | None] = []  # set by plan()
         self._name_parameters(namer)
 
-    def elements_by_eps(self) -> Counter[float]:
-        """How many elements are updated with which eps, of groups like Adam's: see adam_eps."""
-        elements: Counter[float] = Counter()
-        for group in self._groups_like_adams():
-            if _is_small(group["eps"]):
-                eps = float(group["eps"]) * self._root_of_bias(group)
-                elements[eps] += sum(p.numel() for p in group["params"])
-        return elements
-
-    def _root_of_bias(self, group: dict[str, Any]) -> float:
-        """The root of 1 - beta2 ** step, by the first parameter of the group that has a step."""
-        try:
-            states = (self._optimizer.state.get(p, {}) for p in group["params"])
-            step = next(float(state["step"]) for state in states if "step" in state)
-            bias = 1 - float(group["betas"][1]) ** step
-        except (ArithmeticError, LookupError, StopIteration, TypeError, ValueError):
-            return 1.0  # relatives mean other things by these
-        return math.sqrt(bias) if 0 < bias < 1 else 1.0
-
     def measure(self, measured: Measured) -> None:
         """What there is, and of Adam what the first step will add."""
         self.save(measured, Kept())
-        for group in self._groups_like_adams():
+        for group in groups_like_adams(self.optimizer):
             for parameter in group["params"]:
-                if parameter.requires_grad and parameter not in self._optimizer.state:
+                if parameter.requires_grad and parameter not in self.optimizer.state:
                     measured.expect(parameter, 3 if group.get("amsgrad") else 2)
                     measured.expect(torch.zeros((), device="cpu"), 1)  # its number of steps
 
-    def _groups_like_adams(self) -> list[dict[str, Any]]:
-        return [g for g in self._optimizer.param_groups if "eps" in g and "betas" in g]
-
     def _name_parameters(self, namer: ParameterNamer) -> None:
-        groups = [group["params"] for group in self._optimizer.param_groups]
+        groups = [group["params"] for group in self.optimizer.param_groups]
         # The model's own go first, so that no master copy claims their names.
         names = {id(p): namer.name_of(p) for group in groups for p in group}
         for group in groups:
@@ -136,7 +98,7 @@ class OptimizerState:
         ]
         return object_of(
             {
-                "kind": to_json(kind_of(self._optimizer)),
+                "kind": to_json(kind_of(self.optimizer)),
                 "shapes": kept.to_json(
                     "shapes", {name: list(p.shape) for name, p in self._parameters.items()}
                 ),
@@ -152,9 +114,9 @@ class OptimizerState:
         )
 
     def _refuse_unknown_state(self) -> None:
-        kind = type(self._optimizer).__name__
+        kind = type(self.optimizer).__name__
         known = {id(parameter) for parameter in self._parameters.values()}
-        for key in self._optimizer.state:
+        for key in self.optimizer.state:
             if id(key) in known:
                 continue
             if isinstance(key, torch.Tensor):
@@ -167,9 +129,9 @@ class OptimizerState:
                 f"{self._prefix}state: {kind} keeps state[{key!r}], which belongs to none of its "
                 "parameters; pass it in `extra`"
             )
-        if not _may_add_to_its_state(self._optimizer):
+        if not _may_add_to_its_state(self.optimizer):
             return
-        unknown = sorted(set(self._optimizer.state_dict()) - {"state", "param_groups"})
+        unknown = sorted(set(self.optimizer.state_dict()) - {"state", "param_groups"})
         if unknown:
             raise TypeError(
                 f"{kind} keeps {', '.join(map(str, unknown))} besides its parameters' state; pass "
@@ -178,14 +140,14 @@ class OptimizerState:
 
     def _shown(self) -> tuple[Mapping[torch.Tensor, Any], list[dict[str, Any]]]:
         """State by parameter, and groups: as hooks on its state_dict() make them, if there are."""
-        if not _may_add_to_its_state(self._optimizer):
-            return self._optimizer.state, self._optimizer.param_groups
-        shown = self._optimizer.state_dict()
-        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        if not _may_add_to_its_state(self.optimizer):
+            return self.optimizer.state, self.optimizer.param_groups
+        shown = self.optimizer.state_dict()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         strange = sorted(shown["state"].keys() - range(len(parameters)), key=str)
         if strange or len(shown["param_groups"]) != len(self._groups):
             raise TypeError(
-                f"{self._prefix}state: the state_dict() of {type(self._optimizer).__name__} is not "
+                f"{self._prefix}state: the state_dict() of {type(self.optimizer).__name__} is not "
                 "of torch's form; pass the optimizer in `extra`, which calls its state_dict()"
             )
         states = {parameters[index]: state for index, state in shown["state"].items()}
@@ -221,7 +183,7 @@ class OptimizerState:
         groups = [f"{self._prefix}param_groups.{i}" for i in range(len(self._groups))]
         incoming.leave_out(g for g, source in zip(groups, self._sources) if source is None)
         for group, source, names in zip(
-            self._optimizer.param_groups, self._sources, self._groups, strict=True
+            self.optimizer.param_groups, self._sources, self._groups, strict=True
         ):
             for key, encoded in split_pairs(source["options"]) if source else ():
                 _plan_value(incoming, encoded, None if self._loads_itself else group.get(key))
@@ -233,7 +195,7 @@ class OptimizerState:
         options = [
             {key for key, _ in split_pairs(group["options"])} for group in stored["groups"]
         ]
-        found = why_other_kind(self._optimizer, stored.get("kind"), options)
+        found = why_other_kind(self.optimizer, stored.get("kind"), options)
         if found is None or (found[1] and not strict):
             return False
         why, may_fit = found
@@ -331,7 +293,7 @@ class OptimizerState:
         self, incoming: Incoming, group: dict[str, Any], name: str, stored: dict[str, Any]
     ) -> None:
         parameter = self._parameters[name]
-        live = {} if self._loads_itself else self._optimizer.state.get(parameter, {})
+        live = {} if self._loads_itself else self.optimizer.state.get(parameter, {})
         for key, encoded in split_pairs(stored):
             # Torch keeps step counters in CPU memory, but for optimizers that never leave the GPU.
             on_device = key != "step" or group.get("capturable") or group.get("fused")
@@ -341,16 +303,16 @@ class OptimizerState:
 
     def finish(self, incoming: Incoming, stored: dict[str, Any]) -> None:
         if self._loads_itself:
-            load_optimizer(self._optimizer, self._state_dict(incoming, stored))
+            load_optimizer(self.optimizer, self._state_dict(incoming, stored))
             return
         for name, parameter in self._parameters.items():
             if name in stored["shapes"]:
                 self._finish_state(incoming, parameter, stored["state"].get(name))
-        for group, source in zip(self._optimizer.param_groups, self._sources, strict=True):
+        for group, source in zip(self.optimizer.param_groups, self._sources, strict=True):
             group.update(_decode_pairs(incoming, source["options"]) if source else {})
         # Lets the optimizer bring state of an older torch up to date, as load_state_dict() does.
-        self._optimizer.__setstate__(
-            {"state": self._optimizer.state, "param_groups": self._optimizer.param_groups}
+        self.optimizer.__setstate__(
+            {"state": self.optimizer.state, "param_groups": self.optimizer.param_groups}
         )
 
     def _state_dict(self, incoming: Incoming, stored: dict[str, Any]) -> dict[str, Any]:
@@ -361,10 +323,10 @@ class OptimizerState:
             encoded = stored["state"].get(name)
             if encoded is not None:
                 state[index] = _decode_pairs(incoming, encoded)
-            elif name not in stored["shapes"] and self._parameters[name] in self._optimizer.state:
-                state[index] = self._optimizer.state[self._parameters[name]]
+            elif name not in stored["shapes"] and self._parameters[name] in self.optimizer.state:
+                state[index] = self.optimizer.state[self._parameters[name]]
         groups, first = [], 0
-        for group, source in zip(self._optimizer.param_groups, self._sources, strict=True):
+        for group, source in zip(self.optimizer.param_groups, self._sources, strict=True):
             after = first + len(group["params"])
             options = _decode_pairs(incoming, source["options"]) if source else {}
             groups.append({**group, **options, "params": list(range(first, after))})
@@ -373,18 +335,11 @@ class OptimizerState:
 
     def _finish_state(self, incoming: Incoming, parameter: torch.Tensor, stored: Any) -> None:
         if stored is None:
-            self._optimizer.state.pop(parameter, None)
+            self.optimizer.state.pop(parameter, None)
             return
-        state = self._optimizer.state.setdefault(parameter, {})
+        state = self.optimizer.state.setdefault(parameter, {})
         state.clear()
         state.update(_decode_pairs(incoming, stored))
-
-
-def _is_small(eps: Any) -> bool:
-    """Whether it is a number to add to Adam's denominator; relatives keep other things there."""
-    if isinstance(eps, torch.Tensor) and eps.numel() == 1:
-        eps = eps.item()
-    return isinstance(eps, (int, float)) and 0 <= eps <= 1
 
 
 def _may_add_to_its_state(optimizer: Optimizer) -> bool:
