@@ -13,8 +13,8 @@ JOBS := $(shell nproc)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 PYTHON := .venv/bin/python
 # Debian's Python only where none on PATH will do; asked once, before there is a .venv.
-PACKAGES = g++ cmake ninja-build ccache libhwy-dev libzstd-dev libhtscodecs-dev libxxhash-dev \
-  nlohmann-json3-dev libcli11-dev libfmt-dev libspdlog-dev libexpected-dev libgtest-dev libgmock-dev \
+PACKAGES = g++ cmake ninja-build ccache libhwy-dev libzstd-dev libxxhash-dev nlohmann-json3-dev \
+  libcli11-dev libfmt-dev libspdlog-dev libexpected-dev libgtest-dev libgmock-dev \
   libbenchmark-dev librapidcheck-dev $(if $(wildcard .venv/ready.stamp),,$(shell \
     scripts/find-python.sh >/dev/null || echo python3-venv python3-dev))
 

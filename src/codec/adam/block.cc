@@ -207,7 +207,7 @@ Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<Mut
   }
   ByteReader reader(coded);
   BITSNAP_ASSIGN(const Streams streams,
-                 ReadStreams(reader, scratch.Get(kStreamSlot, PlaneWorkBytes(elements)),
+                 ReadStreams(reader, scratch.Get(kStreamSlot, kPlaneWorkBytes),
                              work.symbols.first(elements)));
   if ((streams.v.leans() || streams.u.leans()) && !HasBase(frame)) {
     return CorruptBlock("leans on a base it lacks");

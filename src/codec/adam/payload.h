@@ -58,7 +58,7 @@ struct Streams {
 };
 
 // Reads all but the escapes; kCorrupt where it is malformed.
-// Requires: `work` holds PlaneWorkBytes(symbols.size()).
+// Requires: `work` holds kPlaneWorkBytes.
 Result<Streams> ReadStreams(ByteReader& reader, MutableBytes work, std::span<uint8_t> symbols);
 
 // Calls body(position) for each pair that either stream escapes.

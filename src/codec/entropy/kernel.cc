@@ -62,7 +62,7 @@ std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, Sta
 
 // Vectors of these many lanes were the fastest each way.
 using EncodeTag = hn::CappedTag<uint32_t, 16>;
-using DecodeTag = hn::CappedTag<uint32_t, 8>;
+using DecodeTag = hn::CappedTag<uint32_t, 16>;
 
 // All states.
 template <class D>
@@ -73,6 +73,10 @@ struct StateVectors {
 
   explicit StateVectors(const States& states) {
     for (size_t k = 0; k < kCount; ++k) v[k] = hn::LoadU(D(), &states[k * kN]);
+  }
+  // Of each vector the lanes.
+  void Reverse() {
+    for (auto& each : v) each = hn::Reverse(D(), each);
   }
   void Store(States& states) const {
     for (size_t k = 0; k < kCount; ++k) hn::StoreU(v[k], D(), &states[k * kN]);
@@ -206,53 +210,65 @@ size_t Encode(const EncodeTable& table, Bytes symbols, Bytes contexts, States& s
   return end - out;
 }
 
-// Words from `words` on, in order, in the lanes that are set in `mask`; zero in the others.
+// The words of `packed`, which holds them in its first lanes, in the lanes that are set in `mask`;
+// zero in the others.
 template <class D>
-HWY_INLINE hn::VFromD<D> Expand(D d, hn::Mask<D> mask, const std::byte* words) {
-  const hn::FixedTag<uint8_t, 16> d8;
-  const auto packed = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(words));
-  const auto from = hn::Load(d8, kShuffles.expand[Bits(d, mask)].data());
-  const auto placed =
-      hn::BitCast(hn::FixedTag<uint16_t, 8>(), hn::TableLookupBytesOr0(packed, from));
-  if constexpr (hn::MaxLanes(D()) == 8) {
-    return hn::PromoteTo(d, placed);
-  } else {
-    return hn::PromoteTo(d, hn::LowerHalf(placed));
-  }
-}
-
+HWY_INLINE hn::VFromD<D> Expand(D d, hn::Mask<D> mask, hn::VFromD<D> packed) {
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
-// Highway 1.0.3 has no Expand.
-HWY_INLINE hn::VFromD<DecodeTag> Expand(DecodeTag d, hn::Mask<DecodeTag> mask,
-                                        const std::byte* words) {
-  const hn::Rebind<uint16_t, DecodeTag> d16;
-  const auto packed = hn::PromoteTo(d, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(words)));
-  return hn::VFromD<DecodeTag>{_mm256_maskz_expand_epi32(mask.raw, packed.raw)};
-}
+  static_assert(hn::MaxLanes(D()) == 16);
+  static_cast<void>(d);
+  // Highway 1.0.3 has no Expand.
+  return hn::VFromD<D>{_mm512_maskz_expand_epi32(mask.raw, packed.raw)};
+#else
+  const hn::Rebind<uint16_t, D> d16;
+  const hn::FixedTag<uint8_t, 16> d8;
+  const auto from = hn::Load(d8, kShuffles.expand[Bits(d, mask)].data());
+  const auto words = Widened(hn::FixedTag<uint16_t, 8>(), hn::DemoteTo(d16, Signed(packed)));
+  const auto placed = hn::TableLookupBytesOr0(hn::BitCast(d8, words), from);
+  if constexpr (hn::MaxLanes(D()) == 8) {
+    return hn::PromoteTo(d, hn::BitCast(d16, placed));
+  } else {
+    return hn::PromoteTo(d, hn::BitCast(d16, hn::LowerHalf(placed)));
+  }
 #endif
+}
 
-// Decodes one symbol from each lane; returns the end of the words left.
+// Decoding goes backwards, so vectors hold their lanes in reverse: the next words are the first ones
+// that Expand takes, and where they are does not depend on how many are taken.
+template <class D>
+HWY_INLINE hn::VFromD<D> LastWords(D d, const std::byte* end) {
+  const hn::Rebind<uint16_t, D> d16;
+  const auto* words = reinterpret_cast<const uint16_t*>(end) - hn::MaxLanes(d);
+  return hn::Reverse(d, hn::PromoteTo(d, hn::LoadU(d16, words)));
+}
+
+// Decodes one symbol from each lane. Afterwards states below 2^16 need a word.
 template <class V>
-HWY_INLINE const std::byte* DecodeVector(DecodeTable table, const std::byte* contexts, V& x,
-                                         std::byte* symbols, const std::byte* end) {
+HWY_INLINE V DecodeVector(DecodeTable table, const std::byte* contexts, V x, std::byte* symbols) {
   const hn::DFromV<V> d;
+  const V context = hn::Reverse(d, LoadBytes(d, contexts));
   const V slot = hn::And(x, hn::Set(d, kScale - 1));
-  const auto index = Signed(hn::Or(slot, hn::ShiftLeft<kScaleBits>(LoadBytes(d, contexts))));
-  const V entry = hn::GatherIndex(d, table.data(), index);
+  const V entry =
+      hn::GatherIndex(d, table.data(), Signed(hn::Or(slot, hn::ShiftLeft<kScaleBits>(context))));
 
   const hn::Rebind<uint8_t, hn::DFromV<V> > d8;
-  hn::StoreU(hn::DemoteTo(d8, Signed(hn::And(entry, hn::Set(d, 0xff)))), d8,
-             reinterpret_cast<uint8_t*>(symbols));
+  const V symbol = hn::Reverse(d, hn::And(entry, hn::Set(d, 0xff)));
+  hn::StoreU(hn::U8FromU32(symbol), d8, reinterpret_cast<uint8_t*>(symbols));
 
   const V rest = hn::ShiftRight<20>(entry);
   const V less = hn::And(hn::ShiftRight<8>(entry), hn::Set(d, kScale - 1));
   const V quotient = hn::ShiftRight<kScaleBits>(x);
-  x = hn::Add(hn::Add(hn::Mul(less, quotient), quotient), rest);
+  return hn::Add(hn::Add(hn::Mul(less, quotient), quotient), rest);
+}
 
+// Shifts words into the states that need one; returns the end of the words left.
+template <class V>
+HWY_INLINE const std::byte* Refill(V& x, const std::byte* end) {
+  const hn::DFromV<V> d;
   const auto empty = hn::Eq(hn::ShiftRight<16>(x), hn::Zero(d));
-  end -= sizeof(uint16_t) * hn::CountTrue(d, empty);
-  x = hn::IfThenElse(empty, hn::Or(hn::ShiftLeft<16>(x), Expand(d, empty, end)), x);
-  return end;
+  const V words = Expand(d, empty, LastWords(d, end));
+  x = hn::IfThenElse(empty, hn::Or(hn::ShiftLeft<16>(x), words), x);
+  return end - sizeof(uint16_t) * hn::CountTrue(d, empty);
 }
 
 std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, States& states,
@@ -264,14 +280,18 @@ std::optional<size_t> Decode(DecodeTable table, Bytes words, Bytes contexts, Sta
                                                  contexts.subspan(i), states, symbols.subspan(i));
   if (end == nullptr) return std::nullopt;
   Vectors x(states);
+  x.Reverse();
   // A group takes at most as many bytes as stand before the words: it need not know beforehand
   // whether there are enough.
   for (; i > 0 && end >= begin; i -= kMaxLanes) {
+    // All lookups first: they wait for no word.
     for (size_t k = Vectors::kCount; k-- > 0;) {
       const size_t at = i - kMaxLanes + k * Vectors::kN;
-      end = DecodeVector(table, &contexts[at], x.v[k], &symbols[at], end);
+      x.v[k] = DecodeVector(table, &contexts[at], x.v[k], &symbols[at]);
     }
+    for (size_t k = Vectors::kCount; k-- > 0;) end = Refill(x.v[k], end);
   }
+  x.Reverse();
   x.Store(states);
   if (end < begin) return std::nullopt;
   return end - begin;

@@ -6,7 +6,6 @@
 
 #include "codec/entropy/even.h"
 #include "codec/entropy/huffman.h"
-#include "codec/entropy/rans.h"
 
 namespace bitsnap {
 namespace {
@@ -114,8 +113,6 @@ bool PlaneWriter::AddStream(PlaneKind kind, size_t bytes, Bytes plane) {
   std::memcpy(Add(kind, kLengthBytes + bytes).data(), &length, kLengthBytes);
   return true;
 }
-
-size_t PlaneWorkBytes(size_t bytes) { return bytes + rans::kDecodePadding; }
 
 const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer, MutableBytes work) {
   const auto kind = static_cast<PlaneKind>(reader.Int<uint8_t>());

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "codec/entropy/estimate.h"
+#include "codec/entropy/rans.h"
 
 namespace bitsnap {
 
@@ -54,11 +55,11 @@ class PlaneWriter {
   size_t size_ = 0;
 };
 
-// Working memory that reading a plane of `bytes` bytes needs.
-size_t PlaneWorkBytes(size_t bytes);
+// Working memory that reading a plane needs, aligned to 4 bytes.
+inline constexpr size_t kPlaneWorkBytes = rans::kDecodeWorkBytes;
 
 // Where the decoded plane is: in the payload itself if raw, else in `buffer`, whose size is the
-// plane's. Null when malformed. Requires: `work` holds PlaneWorkBytes(buffer.size()).
+// plane's. Null when malformed. Requires: `work` holds kPlaneWorkBytes.
 const std::byte* ReadPlane(ByteReader& reader, MutableBytes buffer, MutableBytes work);
 
 }  // namespace bitsnap

@@ -29,7 +29,7 @@ PlaneKind StoredKind(const Buffer& plane, PlaneKind kind) {
   writer.Write(kind, plane);
   EXPECT_TRUE(out.intact());
   const Buffer coded(out.bytes().begin(), out.bytes().begin() + writer.size());
-  Buffer work(PlaneWorkBytes(plane.size()));
+  Buffer work(kPlaneWorkBytes);
   ByteReader reader(coded);
   const std::byte* read = ReadPlane(reader, buffer.Reset(plane.size()), work);
   EXPECT_TRUE(buffer.intact());

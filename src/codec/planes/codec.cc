@@ -105,7 +105,7 @@ class Planes final : public Codec {
     const size_t word = WordBytes(dtype);
     const size_t words = out.size() / word;
     const MutableBytes buffer = scratch.Get(kPlanesSlot, out.size());
-    const MutableBytes work = scratch.Get(kStreamSlot, PlaneWorkBytes(words));
+    const MutableBytes work = scratch.Get(kStreamSlot, kPlaneWorkBytes);
     planes::PlanePointers planes{};
     ByteReader reader(coded);
     for (size_t k = 0; k < word; ++k) {

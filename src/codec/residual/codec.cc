@@ -132,7 +132,7 @@ class Residual final : public Codec {
     ByteReader reader(coded);
     const Bytes exceptions = reader.Raw(uint64_t{reader.Int<uint32_t>()} * sizeof(Exception));
     const MutableBytes buffer = scratch.Get(kPlanesSlot, 2 * words);
-    const MutableBytes work = scratch.Get(kStreamSlot, PlaneWorkBytes(words));
+    const MutableBytes work = scratch.Get(kStreamSlot, kPlaneWorkBytes);
     std::array<const std::byte*, 2> planes{};
     for (size_t k = 0; k < PlanesOf(*kept); ++k) {
       planes[k] = ReadPlane(reader, buffer.subspan(k * words, words), work);
