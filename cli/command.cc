@@ -12,7 +12,7 @@ constexpr char kExitCodes[] =
     "  1    verification failed\n"
     "  2    usage: bad arguments, a step that exists, no such store, step, rank or tensor\n"
     "  3    I/O, a full disk or too little memory\n"
-    "  4    corrupt, truncated or written by a newer version\n"
+    "  4    corrupt, truncated, or of a version of the format that this one cannot read\n"
     "  5    the base of a delta is missing or was replaced\n"
     "  130  interrupted (128 + signal); nothing is left behind\n";
 
@@ -26,7 +26,7 @@ int ExitCodeOf(ErrorKind kind) {
       return kUsage;
     case ErrorKind::kCorrupt:
     case ErrorKind::kTruncated:
-    case ErrorKind::kNewerVersion:
+    case ErrorKind::kUnsupportedVersion:
       return kBadData;
     case ErrorKind::kMissingBase:
       return kNoBase;

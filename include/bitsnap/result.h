@@ -15,7 +15,7 @@ enum class ErrorKind {
   kAlreadyExists,    // the step is there and overwriting was not asked for
   kCorrupt,          // bytes that do not match their checksum or break the format
   kTruncated,        // a file that ends before its format says so
-  kNewerVersion,     // written by a newer BitSnap
+  kUnsupportedVersion,     // written by a newer BitSnap, or by a pre-release
   kMissingBase,      // a delta whose base is gone or was replaced
   kOutOfSpace,       // the disk or quota is full
   kOutOfMemory,

@@ -25,8 +25,8 @@ class Truncated(Corrupt):
     """A file that ends before its format says so."""
 
 
-class NewerVersion(BitSnapError):
-    """Written by a newer BitSnap than this one."""
+class UnsupportedVersion(BitSnapError):
+    """Written by a newer BitSnap than this one, or by a pre-release."""
 
 
 class MissingBase(BitSnapError):

@@ -20,7 +20,7 @@ constexpr std::array<ErrorClass, 12> kClasses = {{
     {ErrorKind::kAlreadyExists, "AlreadyExists"},
     {ErrorKind::kTruncated, "Truncated"},
     {ErrorKind::kCorrupt, "Corrupt"},
-    {ErrorKind::kNewerVersion, "NewerVersion"},
+    {ErrorKind::kUnsupportedVersion, "UnsupportedVersion"},
     {ErrorKind::kMissingBase, "MissingBase"},
     {ErrorKind::kOutOfSpace, "OutOfSpace"},
     {ErrorKind::kDurabilityUnknown, "DurabilityUnknown"},

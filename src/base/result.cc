@@ -14,8 +14,8 @@ const char* ErrorKindName(ErrorKind kind) {
       return "corrupt";
     case ErrorKind::kTruncated:
       return "truncated";
-    case ErrorKind::kNewerVersion:
-      return "newer version";
+    case ErrorKind::kUnsupportedVersion:
+      return "unsupported version";
     case ErrorKind::kMissingBase:
       return "missing base";
     case ErrorKind::kOutOfSpace:

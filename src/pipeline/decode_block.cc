@@ -39,7 +39,7 @@ Result<const Codec*> CodecOf(const SnapshotReader& file, const TensorRecord& ten
       (codec != nullptr && codec->parts() == parts.size() &&
        std::ranges::all_of(parts, [&](const auto& part) { return codec->Supports(part.dtype); }));
   if (known) return codec;
-  return Fail(ErrorKind::kNewerVersion,
+  return Fail(ErrorKind::kUnsupportedVersion,
               fmt::format("{}: tensor \"{}\" uses codec {}, which this version of bitsnap does not "
                           "know for it; upgrade bitsnap",
                           file.path().string(), tensor.info.name, block.codec));

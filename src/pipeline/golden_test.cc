@@ -112,7 +112,7 @@ Payload PayloadOf(const SnapshotReader& file, CodecId codec) {
   return payload;
 }
 
-SnapshotReader OpenAlone() { return Open("v2-adam.bsnap", 1, nullptr, CodecId::kAdam); }
+SnapshotReader OpenAlone() { return Open("v3-adam.bsnap", 1, nullptr, CodecId::kAdam); }
 
 void ExpectThatItLeans(const std::string& name, CodecId codec, std::array<uint64_t, 2> checksums) {
   const SnapshotReader alone = OpenAlone();
@@ -130,9 +130,9 @@ TEST(GoldenPairs, HoldWhatTheyAlwaysHeld) {
   EXPECT_EQ(PayloadOf(alone, CodecId::kAdam).symbols, PlaneKind::kHuffman);
   EXPECT_EQ(DecodedChecksums({&alone, nullptr}),
             (std::array<uint64_t, 2>{17424959345250789427u, 1450069776867245144u}));
-  ExpectThatItLeans("v2-adam-delta.bsnap", CodecId::kAdam,
+  ExpectThatItLeans("v3-adam-delta.bsnap", CodecId::kAdam,
                     {16145854720238358224u, 892403255113319436u});
-  ExpectThatItLeans("v2-adam-on-indices.bsnap", CodecId::kAdamDelta,
+  ExpectThatItLeans("v3-adam-on-indices.bsnap", CodecId::kAdamDelta,
                     {11481352469327264497u, 11856409913701588010u});
 }
 

@@ -85,20 +85,20 @@ TEST_F(SourceTest, RefusesACodecItDoesNotKnow) {
   const SnapshotReader file = Write(Info("t"), Filled(8, 1), [](SnapshotIndex& index) {
     index.tensors[0].blocks[0].codec = 200;
   });
-  EXPECT_EQ(VerifyError({&file, nullptr}), ErrorKind::kNewerVersion);
+  EXPECT_EQ(VerifyError({&file, nullptr}), ErrorKind::kUnsupportedVersion);
 }
 
 TEST_F(SourceTest, RefusesACodecThatDoesNotFitTheDtype) {
   const SnapshotReader file = Write(Info("t"), Filled(8, 1), [](SnapshotIndex& index) {
     index.tensors[0].blocks[0].codec = static_cast<uint8_t>(CodecId::kCluster);
   });
-  EXPECT_EQ(VerifyError({&file, nullptr}), ErrorKind::kNewerVersion);
+  EXPECT_EQ(VerifyError({&file, nullptr}), ErrorKind::kUnsupportedVersion);
 }
 
 TEST_F(SourceTest, RefusesABlockSizeItDoesNotRead) {
   const SnapshotReader file =
       Write(Info("t"), Filled(8, 1), [](SnapshotIndex& index) { index.block_bytes = 4096; });
-  EXPECT_EQ(VerifyError({&file, nullptr}), ErrorKind::kNewerVersion);
+  EXPECT_EQ(VerifyError({&file, nullptr}), ErrorKind::kUnsupportedVersion);
 }
 
 TEST_F(SourceTest, RefusesACodecThatNeedsABaseWhereNoneIsNamed) {

@@ -24,7 +24,7 @@ Result<void> CheckAgainstBase(const SnapshotSource& source, const TensorRecord& 
 
 Result<void> CheckBlockSize(const SnapshotReader& file) {
   if (file.index().block_bytes == kBlockBytes) return {};
-  return Fail(ErrorKind::kNewerVersion,
+  return Fail(ErrorKind::kUnsupportedVersion,
               fmt::format("{}: has blocks of {} bytes, this version of bitsnap reads {}; upgrade "
                           "bitsnap",
                           file.path().string(), file.index().block_bytes, kBlockBytes));

@@ -32,12 +32,12 @@ class GoldenVersionTest : public testing::TestWithParam<int> {
     return "v" + std::to_string(GetParam()) + "-" + sample + ".bsnap";
   }
 };
-INSTANTIATE_TEST_SUITE_P(Versions, GoldenVersionTest, testing::Range(1, int{kFormatVersion} + 1));
+INSTANTIATE_TEST_SUITE_P(Versions, GoldenVersionTest, testing::Range(3, int{kFormatVersion} + 1));
 
 TEST(GoldenTest, TinyIsWhatTheWriterWrites) {
   const FileBytes file = *WriteSample(TinySample());
-  WriteGoldenIfAsked("v2-tiny.bsnap", file);
-  EXPECT_EQ(file, ReadGolden("v2-tiny.bsnap"));
+  WriteGoldenIfAsked("v3-tiny.bsnap", file);
+  EXPECT_EQ(file, ReadGolden("v3-tiny.bsnap"));
 }
 
 // Another version of zstd may compress the index into other bytes. The hash is of the header and
@@ -45,8 +45,8 @@ TEST(GoldenTest, TinyIsWhatTheWriterWrites) {
 TEST(GoldenTest, FullIsWhatTheWriterWrites) {
   const Sample sample = FullSample();
   const FileBytes file = *WriteSample(sample);
-  WriteGoldenIfAsked("v2-full.bsnap", file);
-  const FileBytes golden = ReadGolden("v2-full.bsnap");
+  WriteGoldenIfAsked("v3-full.bsnap", file);
+  const FileBytes golden = ReadGolden("v3-full.bsnap");
   const auto reader = OpenBytes(golden);
   ASSERT_TRUE(reader) << reader.error().message;
   EXPECT_TRUE(ReadEveryBlock(*reader));

@@ -275,7 +275,7 @@ TEST(HostileTest, LineagesAreNotBelieved) {
   expect_error(many_ancestors, ErrorKind::kCorrupt, "ends inside the lineage");
   FileBytes other_flag = raw;
   other_flag[parent_flag] = std::byte{2};
-  expect_error(other_flag, ErrorKind::kNewerVersion, "parent flag 2");
+  expect_error(other_flag, ErrorKind::kUnsupportedVersion, "parent flag 2");
   FileBytes other_tag = raw;  // a section of a newer version
   other_tag[tag] = std::byte{0};
   EXPECT_TRUE(OpenBytes(Forge(sample.header, sample.payloads, other_tag)));
@@ -290,16 +290,16 @@ TEST(HostileTest, EveryCutIndexIsCorrupt) {
   }
 }
 
-TEST(NewerVersionTest, AddedFieldsAreIgnored) {
+TEST(OtherVersionTest, AddedFieldsAreIgnored) {
   EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}))));
   const FileBytes extension(14 + 7);  // as long as this version knows it, and more
   EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, extension))));
   EXPECT_TRUE(OpenBytes(Forge(kHeader, {}, IndexOf({}, {}, 7))));
 }
 
-TEST(NewerVersionTest, UnknownCodesAskForAnUpgrade) {
+TEST(OtherVersionTest, UnknownCodesAskForAnUpgrade) {
   const auto expect_newer = [](const Claims& claims, const char* message) {
-    ExpectError(Forge(kHeader, {}, IndexOf(claims)), ErrorKind::kNewerVersion, message);
+    ExpectError(Forge(kHeader, {}, IndexOf(claims)), ErrorKind::kUnsupportedVersion, message);
   };
   expect_newer({.dtype = 23}, "dtype 23 of tensor '' is unknown to this version: upgrade bitsnap");
   expect_newer({.role = 5}, "role 5");
@@ -307,7 +307,7 @@ TEST(NewerVersionTest, UnknownCodesAskForAnUpgrade) {
   for (size_t flag : {0, 5}) {
     FileBytes extension(14);
     extension[flag] = std::byte{2};
-    ExpectError(Forge(kHeader, {}, IndexOf({}, extension)), ErrorKind::kNewerVersion, "a flag of");
+    ExpectError(Forge(kHeader, {}, IndexOf({}, extension)), ErrorKind::kUnsupportedVersion, "a flag of");
   }
 }
 
@@ -319,7 +319,7 @@ FileBytes Patch(FileBytes file, size_t piece, size_t covered, size_t offset, uin
   return file;
 }
 
-TEST(NewerVersionTest, HeaderAndFooter) {
+TEST(OtherVersionTest, HeaderAndFooter) {
   const FileBytes file = *WriteSample(FullSample());
   const auto header = [&](size_t offset, uint8_t value) {
     return Patch(file, 0, 56, offset, value);
@@ -327,9 +327,13 @@ TEST(NewerVersionTest, HeaderAndFooter) {
   const auto footer = [&](size_t offset, uint8_t value) {
     return Patch(file, file.size() - kFooterBytes, 48, offset, value);
   };
-  ExpectError(header(8, 3), ErrorKind::kNewerVersion, "format version 3");
-  ExpectError(footer(44, 3), ErrorKind::kNewerVersion, "format version 3");
-  ExpectError(footer(40, 2), ErrorKind::kNewerVersion, "index coding 2");
+  ExpectError(header(8, 4), ErrorKind::kUnsupportedVersion, "format version 4");
+  ExpectError(footer(44, 4), ErrorKind::kUnsupportedVersion, "format version 4");
+  for (const uint8_t old : {uint8_t{1}, uint8_t{2}}) {
+    ExpectError(header(8, old), ErrorKind::kUnsupportedVersion, "by a pre-release");
+    ExpectError(footer(44, old), ErrorKind::kUnsupportedVersion, "by a pre-release");
+  }
+  ExpectError(footer(40, 2), ErrorKind::kUnsupportedVersion, "index coding 2");
   ExpectError(header(8, 0), ErrorKind::kCorrupt, "version 0");
   ExpectError(footer(44, 0), ErrorKind::kCorrupt, "version 0");
   ExpectError(header(20, 1), ErrorKind::kCorrupt, "reserved");

@@ -26,13 +26,20 @@ bool Equal(Bytes bytes, std::string_view text) { return std::ranges::equal(bytes
 Result<void> CheckVersion(uint32_t version) {
   if (version == 0) return Fail(ErrorKind::kCorrupt, "format version 0 does not exist");
   if (version > kFormatVersion) return FailNewer(fmt::format("format version {}", version));
+  if (version < kFormatVersion) {
+    return Fail(ErrorKind::kUnsupportedVersion,
+                fmt::format("format version {} was written by a pre-release of bitsnap and cannot be "
+                            "read any more: restore it with the commit that wrote it, and save it "
+                            "anew",
+                            version));
+  }
   return {};
 }
 
 }  // namespace
 
 tl::unexpected<Error> FailNewer(std::string_view what) {
-  return Fail(ErrorKind::kNewerVersion,
+  return Fail(ErrorKind::kUnsupportedVersion,
               fmt::format("{} is unknown to this version: upgrade bitsnap", what));
 }
 

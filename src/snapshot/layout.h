@@ -14,8 +14,9 @@
 
 namespace bitsnap {
 
-// What is written; all lower ones are read. 2 differs from 1 only in forms that payloads may have.
-inline constexpr uint32_t kFormatVersion = 2;
+// What is written and read. Versions 1 and 2 were written by pre-releases and are not read any more;
+// from release 1.0 on, every version stays readable.
+inline constexpr uint32_t kFormatVersion = 3;
 inline constexpr size_t kHeaderBytes = 64;
 inline constexpr size_t kFooterBytes = 64;
 
@@ -33,7 +34,7 @@ struct Footer {
 std::vector<std::byte> EncodeHeader(const SnapshotHeader& header);
 std::vector<std::byte> EncodeFooter(const Footer& footer);
 
-// kCorrupt, kTruncated or kNewerVersion; the messages leave naming the file to the caller.
+// kCorrupt, kTruncated or kUnsupportedVersion; the messages leave naming the file to the caller.
 // Requires: kHeaderBytes or kFooterBytes of them.
 Result<SnapshotHeader> ParseHeader(Bytes bytes);
 Result<Footer> ParseFooter(Bytes bytes);

@@ -19,7 +19,7 @@ class ReadableFile;
 class SnapshotReader {
  public:
   // Reads and checks header, index and footer, not the blocks. kTruncated, kCorrupt,
-  // kNewerVersion or kOutOfMemory, each naming the file. Takes memory in proportion to the file
+  // kUnsupportedVersion or kOutOfMemory, each naming the file. Takes memory in proportion to the file
   // (IndexMemoryLimit).
   static Result<SnapshotReader> Open(std::unique_ptr<ReadableFile> file);
   SnapshotReader(SnapshotReader&&) noexcept;

@@ -28,7 +28,7 @@ bool MayBeTheBasesFault(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kCorrupt:
     case ErrorKind::kTruncated:
-    case ErrorKind::kNewerVersion:
+    case ErrorKind::kUnsupportedVersion:
     case ErrorKind::kMissingBase:
     case ErrorKind::kNotFound:
     case ErrorKind::kIo:

@@ -48,7 +48,7 @@ bool IsTheStepsFault(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kCorrupt:
     case ErrorKind::kTruncated:
-    case ErrorKind::kNewerVersion:
+    case ErrorKind::kUnsupportedVersion:
     case ErrorKind::kMissingBase:
     case ErrorKind::kIo:
       return true;

@@ -11,7 +11,7 @@ from math import prod
 import xxhash
 import zstandard
 
-VERSIONS = (1, 2)  # they differ only inside payloads
+VERSIONS = (3,)
 
 # Bits of an element, by the dtype's code.
 BITS = [8, 8, 8, 16, 16, 32, 32, 64, 64, 16, 16, 32, 64, 64, 128, 4, 6, 6, 8, 8, 8, 8, 8]

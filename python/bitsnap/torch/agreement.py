@@ -23,7 +23,7 @@ Use = Callable[[Snapshot], None]
 _STEPS_FAULT = (
     bitsnap.NotFound,
     bitsnap.Corrupt,
-    bitsnap.NewerVersion,
+    bitsnap.UnsupportedVersion,
     bitsnap.MissingBase,
     bitsnap.IoFailed,
 )

@@ -48,7 +48,7 @@ def content_of(snapshot: bitsnap.Snapshot) -> dict[str, Any]:
             f"step {snapshot.step} was not saved by bitsnap.torch; read it with bitsnap.Store"
         )
     if version != _VERSION:
-        raise bitsnap.NewerVersion(
+        raise bitsnap.UnsupportedVersion(
             f"step {snapshot.step} was saved by a newer bitsnap.torch (format {version}); update "
             "bitsnap to read it"
         )

@@ -57,7 +57,7 @@ const std::map<std::string, Session::Verb, std::less<>>& Session::Verbs() {
 Result<Session::Answer> Session::Greet(const Json& request, std::optional<Fd>, std::stop_token) {
   BITSNAP_ASSIGN(const Hello hello, ToHello(request));
   if (hello.version != kProtocolVersion) {
-    return Fail(ErrorKind::kNewerVersion,
+    return Fail(ErrorKind::kUnsupportedVersion,
                 fmt::format("the agent of {} (process {}) is of another version of BitSnap; end it "
                             "with `kill {}`, and one of this version is started",
                             agent_.store().directory().string(), getpid(), getpid()));
