@@ -58,8 +58,8 @@ void PrintSaved(const SaveOptions& options, const Result<SaveReport>& report) {
       fmt::format("step {}, rank {} of {}", options.step, options.rank, options.world_size);
   if (!report) return Note(fmt::format("{} is not saved: {}", whose, report.error().message));
   Print("{}: {} -> {} ({}), {:.1f} s\n", whose, HumanBytes(report->raw_bytes),
-             HumanBytes(report->stored_bytes), HumanRatio(report->raw_bytes, report->stored_bytes),
-             report->seconds);
+        HumanBytes(report->stored_bytes), HumanRatio(report->raw_bytes, report->stored_bytes),
+        report->seconds);
   std::fflush(stdout);
 }
 

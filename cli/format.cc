@@ -10,7 +10,8 @@ namespace bitsnap::cli {
 
 namespace {
 
-// A column is no wider for a longer cell: its row sticks out, instead of all others being filled up.
+// A column is no wider for a longer cell: its row sticks out, instead of all others being filled
+// up.
 constexpr size_t kMaxWidth = 80;
 
 // Columns that a UTF-8 text takes: continuation bytes take none.

@@ -41,7 +41,8 @@ constexpr auto kKinds = std::to_array<Kind>({
     {"\x89"
      "BSNAP\r\n"sv,
      "a snapshot of a BitSnap store already", "`bitsnap restore` reads it in its store"},
-    {"version https://git-lfs"sv, "a pointer of Git LFS, not the file", "`git lfs pull` fetches it"},
+    {"version https://git-lfs"sv, "a pointer of Git LFS, not the file",
+     "`git lfs pull` fetches it"},
     {"\x1f\x8b"sv, "compressed by gzip", "decompress it first"},
     {"\x28\xb5\x2f\xfd"sv, "compressed by zstd", "decompress it first"},
 });
@@ -51,12 +52,11 @@ std::optional<Error> ForeignFile(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   file.read(begin.data(), std::ssize(begin));
   begin.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-  const auto found = std::ranges::find_if(
-      kKinds, [&](const Kind& kind) { return begin.starts_with(kind.begin); });
+  const auto found =
+      std::ranges::find_if(kKinds, [&](const Kind& kind) { return begin.starts_with(kind.begin); });
   if (found == kKinds.end()) return std::nullopt;
-  return Error{ErrorKind::kInvalidArgument,
-               fmt::format("{} is {}, not a .safetensors file: {}", path.string(), found->is,
-                           found->advice)};
+  return Error{ErrorKind::kInvalidArgument, fmt::format("{} is {}, not a .safetensors file: {}",
+                                                        path.string(), found->is, found->advice)};
 }
 
 std::vector<std::string> NamesIn(const fs::path& folder) {

@@ -97,10 +97,10 @@ void PrintText(const Snapshot& snapshot) {
                                ? fmt::format("delta of step {}", *snapshot.base_step())
                                : "stands alone";
   Print("{}\nstep {}, rank {} of {}, profile {}, {}: {} -> {} ({})\n{}",
-             FormatTable("<<<<<>>><<", rows), snapshot.step(), snapshot.rank(),
-             snapshot.world_size(), Printable(snapshot.profile()), base,
-             HumanBytes(total.raw_bytes), HumanBytes(total.stored_bytes),
-             HumanRatio(total.raw_bytes, total.stored_bytes), FormatRoles(roles));
+        FormatTable("<<<<<>>><<", rows), snapshot.step(), snapshot.rank(), snapshot.world_size(),
+        Printable(snapshot.profile()), base, HumanBytes(total.raw_bytes),
+        HumanBytes(total.stored_bytes), HumanRatio(total.raw_bytes, total.stored_bytes),
+        FormatRoles(roles));
 }
 
 Result<ExitCode> Inspect(const Args& args, bool json) {

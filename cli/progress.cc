@@ -47,8 +47,8 @@ void ProgressBar::Draw(uint64_t done, uint64_t total, double seconds) {
       done > 0 ? fmt::format("{:.0f} s left", static_cast<double>(total - done) / rate) : "";
   const int cells = static_cast<int>(part * kBarCells);
   WriteError(fmt::format("{}{} [{:=<{}}{:{}}] {:3.0f} %  {} of {}  {}/s  {}", kClearLine, what_, "",
-             cells, "", kBarCells - cells, 100 * part, HumanBytes(done), HumanBytes(total),
-             HumanBytes(static_cast<uint64_t>(rate)), left));
+                         cells, "", kBarCells - cells, 100 * part, HumanBytes(done),
+                         HumanBytes(total), HumanBytes(static_cast<uint64_t>(rate)), left));
   drawn_ = true;
 }
 

@@ -55,12 +55,12 @@ void PrintText(const PruneReport& report, bool dry_run) {
   }
   if (!report.abandoned.empty()) {
     Print("abandoned, and still there: {}; --abandoned removes them\n",
-               fmt::join(report.abandoned, " "));
+          fmt::join(report.abandoned, " "));
   }
   Print("{} of {} whole step(s) kept{}, {} {}given back\n", report.kept.size(),
-             report.kept.size() + report.removed.size(),
-             report.kept.empty() ? "" : fmt::format(": {}", fmt::join(report.kept, " ")),
-             HumanBytes(report.bytes), dry_run ? "would be " : "");
+        report.kept.size() + report.removed.size(),
+        report.kept.empty() ? "" : fmt::format(": {}", fmt::join(report.kept, " ")),
+        HumanBytes(report.bytes), dry_run ? "would be " : "");
 }
 
 Result<ExitCode> Prune(const Args& args, bool json) {

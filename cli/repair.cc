@@ -27,7 +27,7 @@ Json ToJson(const std::vector<RepairItem>& items) {
 void PrintText(const RepairReport& report, bool dry_run) {
   for (const RepairItem& item : report.repaired) {
     Print("{}: {} ({}): {}\n", dry_run ? "would repair" : "repaired", Printable(item.path),
-               HumanBytes(item.bytes), Printable(item.why));
+          HumanBytes(item.bytes), Printable(item.why));
   }
   for (const RepairItem& item : report.left) {
     Print("left alone: {}: {}\n", Printable(item.path), Printable(item.why));

@@ -28,10 +28,9 @@ BaseChoice ParseBase(const std::string& text) {
 void PrintText(const SaveReport& report) {
   const std::string base =
       report.base_step ? fmt::format("delta of step {}", *report.base_step) : "stands alone";
-  Print("step {}: {} -> {} ({}), {}: {}, {:.1f} s\n{}", report.step,
-             HumanBytes(report.raw_bytes), HumanBytes(report.stored_bytes),
-             HumanRatio(report.raw_bytes, report.stored_bytes), base, report.base_reason,
-             report.seconds, FormatRoles(report.roles));
+  Print("step {}: {} -> {} ({}), {}: {}, {:.1f} s\n{}", report.step, HumanBytes(report.raw_bytes),
+        HumanBytes(report.stored_bytes), HumanRatio(report.raw_bytes, report.stored_bytes), base,
+        report.base_reason, report.seconds, FormatRoles(report.roles));
 }
 
 Result<ExitCode> Save(Args args, bool json) {

@@ -14,7 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSnapshotMagic = "\x89" "BSNAP\r\n";
+constexpr std::string_view kSnapshotMagic =
+    "\x89"
+    "BSNAP\r\n";
 
 bool IsSnapshot(const fs::path& file) {
   std::string begin(kSnapshotMagic.size(), '\0');

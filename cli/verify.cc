@@ -23,10 +23,10 @@ void PrintText(const VerifyReport& report, const std::filesystem::path& director
   }
   for (const PassedOver& broken : report.broken) {
     Print("step {}: {}: {}\n", broken.step, ErrorKindName(broken.error.kind),
-               Printable(broken.error.message));
+          Printable(broken.error.message));
   }
   Print("{} files, {} decoded and compared: {}\n", report.files, HumanBytes(report.raw_bytes),
-             report.broken.empty() ? "all sound" : fmt::format("{} broken", report.broken.size()));
+        report.broken.empty() ? "all sound" : fmt::format("{} broken", report.broken.size()));
 }
 
 Result<ExitCode> Verify(const Args& args, bool json) {

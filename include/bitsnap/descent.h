@@ -30,8 +30,7 @@ struct Descent {
 };
 
 // `is_whole` is asked of as few steps as possible.
-Descent FindDescent(std::span<const StepOrigin> steps,
-                    const std::function<bool(size_t)>& is_whole);
+Descent FindDescent(std::span<const StepOrigin> steps, const std::function<bool(size_t)>& is_whole);
 
 // What a save comes after.
 struct Predecessor {

@@ -10,18 +10,18 @@
 namespace bitsnap {
 
 enum class ErrorKind {
-  kInvalidArgument,  // the caller asked for something that cannot be done
-  kNotFound,         // no such store, step, rank or tensor
-  kAlreadyExists,    // the step is there and overwriting was not asked for
-  kCorrupt,          // bytes that do not match their checksum or break the format
-  kTruncated,        // a file that ends before its format says so
-  kUnsupportedVersion,     // written by a newer BitSnap, or by a pre-release
-  kMissingBase,      // a delta whose base is gone or was replaced
-  kOutOfSpace,       // the disk or quota is full
+  kInvalidArgument,     // the caller asked for something that cannot be done
+  kNotFound,            // no such store, step, rank or tensor
+  kAlreadyExists,       // the step is there and overwriting was not asked for
+  kCorrupt,             // bytes that do not match their checksum or break the format
+  kTruncated,           // a file that ends before its format says so
+  kUnsupportedVersion,  // written by a newer BitSnap, or by a pre-release
+  kMissingBase,         // a delta whose base is gone or was replaced
+  kOutOfSpace,          // the disk or quota is full
   kOutOfMemory,
-  kIo,         // any other failed system call
-  kCancelled,  // the progress callback asked to stop
-  kBusy,       // earlier work is not finished, and the caller did not want to wait for it
+  kIo,                 // any other failed system call
+  kCancelled,          // the progress callback asked to stop
+  kBusy,               // earlier work is not finished, and the caller did not want to wait for it
   kDurabilityUnknown,  // written and in place, but the disk did not confirm that it keeps it
 };
 

@@ -37,8 +37,8 @@ class SafetensorsFile {
   std::unique_ptr<Impl> impl_;
 };
 
-// Where a SafetensorsWriter of `path` writes: what symbolic links lead to, whether there is anything
-// or not.
+// Where a SafetensorsWriter of `path` writes: what symbolic links lead to, whether there is
+// anything or not.
 Result<std::filesystem::path> ResolveOutput(const std::filesystem::path& path);
 
 // Writes a safetensors file of a known set of tensors front to back, in bounded memory. A file is
@@ -50,8 +50,8 @@ class SafetensorsWriter {
  public:
   // kInvalidArgument for what the format cannot hold: C128, two tensors of one name, a name that is
   // reserved or not UTF-8; for a directory, socket or block device. kAlreadyExists for a file that
-  // is there, unless `replace`. The data follow without gaps, in this order: give the tensors by falling
-  // element size, as the reference implementation does, where a reader needs them aligned.
+  // is there, unless `replace`. The data follow without gaps, in this order: give the tensors by
+  // falling element size, as the reference implementation does, where a reader needs them aligned.
   static Result<SafetensorsWriter> Create(const std::filesystem::path& path,
                                           std::span<const TensorInfo> tensors,
                                           const std::map<std::string, std::string>& metadata = {},

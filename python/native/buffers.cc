@@ -26,8 +26,8 @@ T CastTo(nb::handle object, const std::string& what) {
   return value;
 }
 
-// What torch hands out of a tensor says nothing of its storage, which resize_() may have shrunk, nor
-// of values that are yet to be conjugated or negated. Requires: `tensor` is contiguous.
+// What torch hands out of a tensor says nothing of its storage, which resize_() may have shrunk,
+// nor of values that are yet to be conjugated or negated. Requires: `tensor` is contiguous.
 void RequireTorchMemory(nb::handle tensor, size_t bytes, const std::string& name) {
   const auto offset = nb::cast<size_t>(tensor.attr("storage_offset")()) *
                       nb::cast<size_t>(tensor.attr("element_size")());
@@ -84,8 +84,8 @@ TensorInfo ToInfo(nb::handle tensor) {
   TensorInfo info;
   info.name = CastTo<std::string>(tensor.attr("name"), "a tensor's name must be text");
   const std::string of = "tensor '" + info.name + "': its ";
-  info.dtype = ToDType(CastTo<std::string>(tensor.attr("dtype"), of + "dtype must be text"),
-                       info.name);
+  info.dtype =
+      ToDType(CastTo<std::string>(tensor.attr("dtype"), of + "dtype must be text"), info.name);
   info.shape = CastTo<std::vector<uint64_t>>(tensor.attr("shape"),
                                              of + "shape must be a tuple of sizes from 0 on");
   info.role = ToRole(

@@ -40,9 +40,10 @@ nb::object ToRecord(const StoredTensor& tensor) {
   return Class("StoredTensor")(
       "name"_a = ToText(tensor.info.name), "dtype"_a = DTypeName(tensor.info.dtype),
       "shape"_a = nb::tuple(nb::cast(tensor.info.shape)),
-      "role"_a = RoleName(tensor.info.role.value_or(Role::kOther)), "group"_a = ToText(tensor.info.group),
-      "codec"_a = tensor.codec, "raw_bytes"_a = tensor.raw_bytes,
-      "stored_bytes"_a = tensor.stored_bytes, "error"_a = error, "why"_a = ToText(tensor.why));
+      "role"_a = RoleName(tensor.info.role.value_or(Role::kOther)),
+      "group"_a = ToText(tensor.info.group), "codec"_a = tensor.codec,
+      "raw_bytes"_a = tensor.raw_bytes, "stored_bytes"_a = tensor.stored_bytes, "error"_a = error,
+      "why"_a = ToText(tensor.why));
 }
 
 nb::object ToRecord(const PassedOver& passed_over) {
@@ -63,18 +64,16 @@ nb::object ToRecord(const Lineage& lineage) {
 }
 
 nb::object ToRecord(const StepOrigin& origin) {
-  return Class("StepOrigin")(
-      "step"_a = origin.step, "save_id"_a = origin.save_id,
-      "lineage"_a = origin.lineage ? ToRecord(*origin.lineage) : nb::none(),
-      "left_behind"_a = origin.left_behind);
+  return Class("StepOrigin")("step"_a = origin.step, "save_id"_a = origin.save_id,
+                             "lineage"_a = origin.lineage ? ToRecord(*origin.lineage) : nb::none(),
+                             "left_behind"_a = origin.left_behind);
 }
 
 nb::object ToRecord(const StepInfo& step) {
   return Class("StepInfo")("step"_a = step.step, "world_size"_a = step.world_size,
                            "ranks"_a = step.ranks, "whole"_a = step.whole,
                            "why_not"_a = ToText(step.why_not), "abandoned"_a = step.abandoned,
-                           "stored_bytes"_a = step.stored_bytes,
-                           "base_step"_a = step.base_step);
+                           "stored_bytes"_a = step.stored_bytes, "base_step"_a = step.base_step);
 }
 
 nb::object ToRecord(const RankOfStep& id) {
@@ -84,8 +83,8 @@ nb::object ToRecord(const RankOfStep& id) {
 nb::object ToRecord(const StoredFile& file) {
   return Class("StoredFile")("id"_a = ToRecord(file.id), "path"_a = file.path,
                              "save_id"_a = file.save_id, "lineage"_a = ToRecord(file.lineage),
-                             "bytes"_a = file.bytes, "hash"_a = file.hash, "base_step"_a = file.base_step,
-                             "base_hash"_a = file.base_hash);
+                             "bytes"_a = file.bytes, "hash"_a = file.hash,
+                             "base_step"_a = file.base_step, "base_hash"_a = file.base_hash);
 }
 
 nb::object ToRecord(const VerifyReport& report) {
@@ -99,7 +98,8 @@ nb::object ToRecord(const PrunedStep& step) {
 
 nb::object ToRecord(const PruneReport& report) {
   nb::dict left_alone;
-  for (const LeftAlone& left : report.left_alone) left_alone[nb::cast(left.step)] = ToText(left.why);
+  for (const LeftAlone& left : report.left_alone)
+    left_alone[nb::cast(left.step)] = ToText(left.why);
   return Class("PruneReport")("kept"_a = report.kept, "removed"_a = ToRecords(report.removed),
                               "optimizer_dropped"_a = ToRecords(report.thinned),
                               "left_alone"_a = left_alone, "abandoned"_a = report.abandoned,
@@ -107,7 +107,8 @@ nb::object ToRecord(const PruneReport& report) {
 }
 
 nb::object ToRecord(const RepairItem& item) {
-  return Class("RepairItem")("path"_a = item.path, "bytes"_a = item.bytes, "why"_a = ToText(item.why));
+  return Class("RepairItem")("path"_a = item.path, "bytes"_a = item.bytes,
+                             "why"_a = ToText(item.why));
 }
 
 nb::object ToRecord(const RepairReport& report) {

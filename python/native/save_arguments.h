@@ -54,8 +54,7 @@ void DefineSave(nb::class_<Class>& bound, const char* documentation, Save save,
       "keep_last"_a = nb::none(), "keep_every"_a = nb::none(),
       "drop_optimizer_older_than"_a = nb::none(), "whole_up_to"_a = nb::none(),
       "drop_abandoned"_a = false, "passed_over"_a = nb::list(), "keep"_a = nb::list(),
-      "lineage"_a = nb::none(), more...,
-      documentation);
+      "lineage"_a = nb::none(), more..., documentation);
 }
 
 }  // namespace bitsnap::python

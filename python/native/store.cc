@@ -129,7 +129,7 @@ nb::object Prune(Store& self, const Rule& keep_last, const Rule& keep_every,
                  const Rule& drop_optimizer_older_than, const Rule& whole_up_to,
                  bool drop_abandoned, std::vector<uint64_t> passed_over, std::vector<uint64_t> keep,
                  bool dry_run) {
-  const RetentionPolicy policy{keep_last,      keep_every,  drop_optimizer_older_than,
+  const RetentionPolicy policy{keep_last,      keep_every,     drop_optimizer_older_than,
                                whole_up_to,    drop_abandoned, std::move(passed_over),
                                std::move(keep)};
   return ToRecord(WithoutGil([&] { return self.Prune(policy, dry_run); }));

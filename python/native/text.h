@@ -13,8 +13,8 @@ namespace nb = nanobind;
 // As a str; bytes that are no UTF-8 become lone surrogates, as in Python's file names, so that
 // FromText gives them back.
 inline nb::object ToText(std::string_view text) {
-  return nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()),
-                                        "surrogateescape"));
+  return nb::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape"));
 }
 
 inline std::string FromText(nb::handle text) {

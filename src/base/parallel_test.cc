@@ -83,7 +83,8 @@ TEST(RunOrdered, TurnsBadAllocIntoAnError) {
   uint64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   rlimit limit;
-  limit.rlim_cur = limit.rlim_max = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + (2 << 20);
+  limit.rlim_cur = limit.rlim_max =
+      pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + (2 << 20);
   setrlimit(RLIMIT_AS, &limit);  // a thread's stack takes 8 MiB
   size_t consumed = 0;
   OrderedWork work;

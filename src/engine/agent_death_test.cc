@@ -41,7 +41,8 @@ TEST_F(AgentTest, WhoAsksADyingAgentIsAnsweredByTheNextOne) {
     EXPECT_THAT(saver.TakeWarnings(), Contains(HasSubstr("is gone")));
   };
   ask("held", [&] { EXPECT_THAT(*saver.agent_memory()->Held(), IsEmpty()); });
-  ask("fetch", [&] { EXPECT_EQ(saver.agent_memory()->Fetch("a").error().kind, ErrorKind::kNotFound); });
+  ask("fetch",
+      [&] { EXPECT_EQ(saver.agent_memory()->Fetch("a").error().kind, ErrorKind::kNotFound); });
   ask("drop", [&] { EXPECT_TRUE(saver.agent_memory()->Drop({"a"})); });
   ask("newest", [&] { EXPECT_FALSE(*saver.agent_memory()->Newest()); });
   ask("hold", [&] { EXPECT_TRUE(saver.agent_memory()->Hold("b", Noise(100, 2))); });

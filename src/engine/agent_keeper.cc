@@ -43,7 +43,7 @@ class AgentKeeper::AgentReservation final : public Reservation {
     if (!refused) return;
     if (!connection_->is_lost()) {
       keeper_.link_->Warn(fmt::format("the agent did not take step {}; it is saved in this process",
-                               refused->options.step));
+                                      refused->options.step));
     }
     // The memory is the agent's to lend again once the state is saved from it.
     refused->done = [connection = connection_, borrowed,

@@ -1,4 +1,5 @@
-// Copies in the agent's memory, saved by the agent; by this process when there is no agent any more.
+// Copies in the agent's memory, saved by the agent; by this process when there is no agent any
+// more.
 #pragma once
 
 #include <memory>

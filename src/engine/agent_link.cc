@@ -30,9 +30,10 @@ Result<void> AgentLink::Connect() {
 
 // On the thread of a connection whose agent is gone.
 void AgentLink::OnLost(std::vector<SaveJob> unfinished, const agent::Address& address) {
-  Warn(fmt::format("the agent of {} is gone; {} unfinished save(s) are finished in this process, "
-                   "and the next one starts another agent; {} may tell why",
-                   address.store.string(), unfinished.size(), address.log.string()));
+  Warn(
+      fmt::format("the agent of {} is gone; {} unfinished save(s) are finished in this process, "
+                  "and the next one starts another agent; {} may tell why",
+                  address.store.string(), unfinished.size(), address.log.string()));
   lost_(std::move(unfinished));
 }
 

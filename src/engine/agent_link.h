@@ -30,8 +30,8 @@ class AgentLink {
   // The agent, or one that died just now; null when this process is on its own.
   std::shared_ptr<agent::Connection> Current();
 
-  // question(connection), asked again of the successor when the agent dies meanwhile. kIo when there
-  // is no agent any more.
+  // question(connection), asked again of the successor when the agent dies meanwhile. kIo when
+  // there is no agent any more.
   template <class Question>
   auto Ask(const Question& question)
       -> decltype(question(std::declval<std::shared_ptr<agent::Connection>>())) {

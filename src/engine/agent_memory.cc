@@ -46,9 +46,8 @@ Result<std::shared_ptr<const std::span<const std::byte>>> AgentMemory::Fetch(
   };
   BITSNAP_TRY(link_->CheckOpen());
   return WithoutExceptions([&]() -> Result<std::shared_ptr<const Content>> {
-    BITSNAP_ASSIGN(auto memory, link_->Ask([&](const auto& connection) {
-      return connection->Fetch(key);
-    }));
+    BITSNAP_ASSIGN(auto memory,
+                   link_->Ask([&](const auto& connection) { return connection->Fetch(key); }));
     const auto mapped = std::make_shared<const Mapped>(Mapped{memory, memory->bytes()});
     return std::shared_ptr<const Content>(mapped, &mapped->bytes);
   });

@@ -95,7 +95,8 @@ TEST_F(AgentTest, HoldsBytesForOthers) {
   EXPECT_EQ(ToVector(**fetched), content);
   EXPECT_THAT(**saver.agent_memory()->Fetch("empty"), IsEmpty());
   EXPECT_EQ(saver.agent_memory()->Fetch("rank 4").error().kind, ErrorKind::kNotFound);
-  ASSERT_TRUE(saver.agent_memory()->Hold("rank 3, step 7", std::span(content).first(5)));  // replaced
+  ASSERT_TRUE(
+      saver.agent_memory()->Hold("rank 3, step 7", std::span(content).first(5)));  // replaced
   EXPECT_THAT(**saver.agent_memory()->Fetch("rank 3, step 7"), SizeIs(5));
   ASSERT_TRUE(saver.agent_memory()->Drop({"rank 3, step 7", "never there"}));
   EXPECT_THAT(*saver.agent_memory()->Held(), ElementsAre("empty"));

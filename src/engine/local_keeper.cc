@@ -10,8 +10,7 @@ namespace bitsnap {
 
 class LocalKeeper::LocalReservation final : public Reservation {
  public:
-  LocalReservation(LocalKeeper& keeper, Arena arena)
-      : keeper_(&keeper), arena_(std::move(arena)) {}
+  LocalReservation(LocalKeeper& keeper, Arena arena) : keeper_(&keeper), arena_(std::move(arena)) {}
   ~LocalReservation() override {
     if (keeper_ != nullptr) keeper_->GiveBack(std::move(arena_));
   }

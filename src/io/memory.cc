@@ -211,8 +211,11 @@ Result<FileStatus> MemoryFileSystem::Status(const fs::path& path) {
   const OrErrno<NodePtr> node = FindNode(*tree_, path);
   if (!node) return SystemFail(node.error(), "look at", path);
   return FileStatus{(*node)->is_directory ? FileType::kDirectory : FileType::kFile,
-                    (*node)->content.size(), reinterpret_cast<uint64_t>(node->get()),
-                    CountLinks(*tree_->root, *node), (*node)->created, (*node)->created};
+                    (*node)->content.size(),
+                    reinterpret_cast<uint64_t>(node->get()),
+                    CountLinks(*tree_->root, *node),
+                    (*node)->created,
+                    (*node)->created};
 }
 
 Result<std::vector<std::string>> MemoryFileSystem::List(const fs::path& path) {

@@ -42,7 +42,8 @@ FileType TypeOf(mode_t mode) {
 // For file systems without links either. What makes `to` is exclusive; a crash before the rename
 // leaves an empty file there, which the store takes for nothing (docs/store.md).
 Result<void> RenameByClaim(const fs::path& from, const fs::path& to) {
-  const UniqueFd claim(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  const UniqueFd claim(
+      open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (claim.get() < 0) return PairFail(errno, "rename", from, to);
   if (rename(from.c_str(), to.c_str()) == 0) return {};
   auto failure = PairFail(errno, "rename", from, to);

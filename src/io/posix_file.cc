@@ -40,7 +40,8 @@ PosixWritableFile::PosixWritableFile(UniqueFd fd, std::filesystem::path path)
 
 Result<std::unique_ptr<WritableFile>> PosixWritableFile::Create(const std::filesystem::path& path) {
   for (;;) {
-    const int raw_fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    const int raw_fd =
+        open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (raw_fd < 0 && errno == EINTR) continue;
     if (raw_fd < 0) return SystemFail(errno, "create", path);
     UniqueFd fd(raw_fd);

@@ -307,7 +307,8 @@ TEST(OtherVersionTest, UnknownCodesAskForAnUpgrade) {
   for (size_t flag : {0, 5}) {
     FileBytes extension(14);
     extension[flag] = std::byte{2};
-    ExpectError(Forge(kHeader, {}, IndexOf({}, extension)), ErrorKind::kUnsupportedVersion, "a flag of");
+    ExpectError(Forge(kHeader, {}, IndexOf({}, extension)), ErrorKind::kUnsupportedVersion,
+                "a flag of");
   }
 }
 

@@ -27,11 +27,12 @@ Result<void> CheckVersion(uint32_t version) {
   if (version == 0) return Fail(ErrorKind::kCorrupt, "format version 0 does not exist");
   if (version > kFormatVersion) return FailNewer(fmt::format("format version {}", version));
   if (version < kFormatVersion) {
-    return Fail(ErrorKind::kUnsupportedVersion,
-                fmt::format("format version {} was written by a pre-release of bitsnap and cannot be "
-                            "read any more: restore it with the commit that wrote it, and save it "
-                            "anew",
-                            version));
+    return Fail(
+        ErrorKind::kUnsupportedVersion,
+        fmt::format("format version {} was written by a pre-release of bitsnap and cannot be "
+                    "read any more: restore it with the commit that wrote it, and save it "
+                    "anew",
+                    version));
   }
   return {};
 }

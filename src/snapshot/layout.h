@@ -14,8 +14,8 @@
 
 namespace bitsnap {
 
-// What is written and read. Versions 1 and 2 were written by pre-releases and are not read any more;
-// from release 1.0 on, every version stays readable.
+// What is written and read. Versions 1 and 2 were written by pre-releases and are not read any
+// more; from release 1.0 on, every version stays readable.
 inline constexpr uint32_t kFormatVersion = 3;
 inline constexpr size_t kHeaderBytes = 64;
 inline constexpr size_t kFooterBytes = 64;

@@ -19,8 +19,8 @@ class ReadableFile;
 class SnapshotReader {
  public:
   // Reads and checks header, index and footer, not the blocks. kTruncated, kCorrupt,
-  // kUnsupportedVersion or kOutOfMemory, each naming the file. Takes memory in proportion to the file
-  // (IndexMemoryLimit).
+  // kUnsupportedVersion or kOutOfMemory, each naming the file. Takes memory in proportion to the
+  // file (IndexMemoryLimit).
   static Result<SnapshotReader> Open(std::unique_ptr<ReadableFile> file);
   SnapshotReader(SnapshotReader&&) noexcept;
   SnapshotReader& operator=(SnapshotReader&&) noexcept;

@@ -29,9 +29,7 @@ const Breach kBreaches[] = {
      [](Sample& s) { s.index.block_bytes = (1u << 30) + 1; }},
     {"OrderOfNothing", "order 0 is outside", [](Sample& s) { s.index.lineage = {.run = 1}; }},
     {"OrderAboveAll", "outside 1 to 2^62",
-     [](Sample& s) {
-       s.index.lineage = {.run = 1, .order = ~uint64_t{0}};
-     }},
+     [](Sample& s) { s.index.lineage = {.run = 1, .order = ~uint64_t{0}}; }},
     {"RunThatDescendsFromItself", "run 0000000000000005 is in a lineage twice",
      [](Sample& s) {
        s.index.lineage = {.run = 5, .order = 1, .parent = {}, .ancestors = {{5, 10}}};

@@ -143,8 +143,8 @@ Result<void> PendingFile::Commit() {
   return {};
 }
 
-// A link that is there stays as long as it leads to another file: the rank file in place may lean on
-// it. True when this save made the link.
+// A link that is there stays as long as it leads to another file: the rank file in place may lean
+// on it. True when this save made the link.
 Result<bool> PendingFile::PlaceBase() {
   FileSystem& fs = *store_.file_system;
   base_link_ = BaseLinkName(id_, base_->step);

@@ -62,7 +62,7 @@ class PendingFile {
   std::filesystem::path base_temporary_;  // what will be the link; empty without a base
   std::string base_link_;                 // its name once it is in place
   bool made_folder_ = false;              // undone when not committed
-  bool pending_ = true;          // neither committed nor moved from
+  bool pending_ = true;                   // neither committed nor moved from
   std::unique_ptr<WritableFile> file_;
 };
 

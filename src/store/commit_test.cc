@@ -91,8 +91,7 @@ TEST_F(CommitTest, OfTwoOverwritesTheLaterStays) {
 TEST_F(CommitTest, WhatKilledSavesLeftGoesWithTheirLinks) {
   const std::string folder = "/s/step-00000020/";
   ASSERT_TRUE(fs_.Create(folder + ".rank-00000-of-00001.bsnap.tmp-7-1"));
-  ASSERT_TRUE(
-      fs_.Link(FileOf(10), folder + ".rank-00000-of-00001.base-00000010.bsnap.tmp-7-1"));
+  ASSERT_TRUE(fs_.Link(FileOf(10), folder + ".rank-00000-of-00001.base-00000010.bsnap.tmp-7-1"));
   ASSERT_TRUE(Save(store_, first_, {.step = 20, .overwrite = true}));
   EXPECT_EQ(fs_.List("/s/step-00000020")->size(), 2u);
 }

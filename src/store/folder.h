@@ -16,7 +16,7 @@ struct FolderContents {
   std::vector<std::string> rank_files, base_links, temporaries;
   std::map<std::string, uint64_t> ids;  // FileStatus::id of the rank files
   std::vector<std::string> marks;       // kAbandonedFileName, and its temporaries
-  std::optional<std::string> foreign;  // the first name that is none of BitSnap's
+  std::optional<std::string> foreign;   // the first name that is none of BitSnap's
 
   std::vector<std::string> All() const;  // but foreign ones
 };

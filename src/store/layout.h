@@ -23,9 +23,9 @@ struct RankFileId {
 std::string RankFileName(const RankFileId& id);
 std::optional<RankFileId> ParseRankFileName(std::string_view name);
 
-// "rank-00000-of-00008.base-00000500.bsnap": the hard link to the base of a delta. With the start of
-// the base's hash, "….base-00000500-0123456789abcdef.bsnap", where a link of the first name leads
-// to another file, on which the rank file to be replaced may lean.
+// "rank-00000-of-00008.base-00000500.bsnap": the hard link to the base of a delta. With the start
+// of the base's hash, "….base-00000500-0123456789abcdef.bsnap", where a link of the first name
+// leads to another file, on which the rank file to be replaced may lean.
 std::string BaseLinkName(const RankFileId& id, uint64_t base_step, std::string_view hash = {});
 inline constexpr size_t kBaseLinkHashDigits = 16;
 

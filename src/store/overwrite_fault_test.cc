@@ -39,7 +39,9 @@ class OverwriteFaultTest : public FaultTest {
     if (!snapshot) ADD_FAILURE() << snapshot.error().message;
     const auto got = snapshot ? ReadAll(*snapshot) : Contents();
     if (!got) ADD_FAILURE() << got.error().message;
-    const auto is = [&](const Contents& state) { return got && got->at(0).second == state[0].second; };
+    const auto is = [&](const Contents& state) {
+      return got && got->at(0).second == state[0].second;
+    };
     ExpectSame(got ? *got : Contents(), is(second_) ? second_ : other_second_);
     return !is(second_);
   }

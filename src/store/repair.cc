@@ -148,11 +148,10 @@ class Repairer {
     for (const std::string& name : contents.base_links) {
       const BaseLinkId link = *ParseBaseLinkName(name);
       const auto file = survey.files.find(link.delta);
-      const bool needed =
-          file != survey.files.end() && file->second &&
-          file->second->base_step == link.base_step &&
-          (!file->second->base_is_beside || file->second->base_link == name) &&
-          link.delta.world_size == survey.world_size;
+      const bool needed = file != survey.files.end() && file->second &&
+                          file->second->base_step == link.base_step &&
+                          (!file->second->base_is_beside || file->second->base_link == name) &&
+                          link.delta.world_size == survey.world_size;
       if (!needed) leftovers[name] = "no rank file leans on it";
     }
     return leftovers;

@@ -143,8 +143,7 @@ Result<SaveReport> Store::Save(std::span<const TensorView> tensors, const SaveOp
   if (plan.base) report.base_step = plan.base_step;
   report.base_reason = plan.why;
   const auto& retention = options.retention;
-  if (retention && (options.rank == 0 || retention->whole_up_to))
-    Retain(store, options, report);
+  if (retention && (options.rank == 0 || retention->whole_up_to)) Retain(store, options, report);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

@@ -39,9 +39,9 @@ SoundFiles& Known() {
 Result<FileKey> KeyOf(const StoreLocation& store, const std::filesystem::path& path,
                       const Hash128& hash) {
   BITSNAP_ASSIGN(const FileStatus status, store.file_system->Status(path));
-  return FileKey{store.file_system,  status.id,
-                 status.bytes,       status.written.time_since_epoch().count(),
-                 hash.low,           hash.high};
+  return FileKey{store.file_system, status.id,
+                 status.bytes,      status.written.time_since_epoch().count(),
+                 hash.low,          hash.high};
 }
 
 // A link to the file counts as the file.

@@ -99,9 +99,10 @@ tl::unexpected<Error> NothingRestored(const fs::path& directory,
                                       const std::vector<uint64_t>& abandoned) {
   const std::string others =
       abandoned.empty() ? ""
-                        : fmt::format("; step(s) {} are of a run that was left behind: ask for one "
-                                      "by its number",
-                                      fmt::join(abandoned, ", "));
+                        : fmt::format(
+                              "; step(s) {} are of a run that was left behind: ask for one "
+                              "by its number",
+                              fmt::join(abandoned, ", "));
   if (failures.empty() && !abandoned.empty()) {
     return Fail(ErrorKind::kMissingBase,
                 fmt::format("{}: no step of its newest run is left{}", directory.string(), others));

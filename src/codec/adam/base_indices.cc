@@ -24,9 +24,8 @@ Result<BaseIndices> BaseIndices::Open(const BaseBlock& block, size_t slot, size_
   const MutableBytes room = scratch.Get(slot, WholeGroups(elements));
   const std::span symbols(reinterpret_cast<uint8_t*>(room.data()), room.size());
   ByteReader reader(block.payload);
-  BITSNAP_ASSIGN(const Streams streams,
-                 ReadStreams(reader, scratch.Get(work_slot, kPlaneWorkBytes),
-                             symbols.first(elements)));
+  BITSNAP_ASSIGN(const Streams streams, ReadStreams(reader, scratch.Get(work_slot, kPlaneWorkBytes),
+                                                    symbols.first(elements)));
   if (streams.v.leans() || streams.u.leans()) return CorruptBlock("has a base that leans itself");
   return BaseIndices(block, streams, symbols, reader);
 }

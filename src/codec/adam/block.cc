@@ -206,9 +206,9 @@ Result<void> DecodeBlock(const BlockFrame& frame, Bytes coded, const Moments<Mut
     BITSNAP_ASSIGN(base, OpenBase(frame, scratch));
   }
   ByteReader reader(coded);
-  BITSNAP_ASSIGN(const Streams streams,
-                 ReadStreams(reader, scratch.Get(kStreamSlot, kPlaneWorkBytes),
-                             work.symbols.first(elements)));
+  BITSNAP_ASSIGN(
+      const Streams streams,
+      ReadStreams(reader, scratch.Get(kStreamSlot, kPlaneWorkBytes), work.symbols.first(elements)));
   if ((streams.v.leans() || streams.u.leans()) && !HasBase(frame)) {
     return CorruptBlock("leans on a base it lacks");
   }

@@ -233,8 +233,8 @@ HWY_INLINE hn::VFromD<D> Expand(D d, hn::Mask<D> mask, hn::VFromD<D> packed) {
 #endif
 }
 
-// Decoding goes backwards, so vectors hold their lanes in reverse: the next words are the first ones
-// that Expand takes, and where they are does not depend on how many are taken.
+// Decoding goes backwards, so vectors hold their lanes in reverse: the next words are the first
+// ones that Expand takes, and where they are does not depend on how many are taken.
 template <class D>
 HWY_INLINE hn::VFromD<D> LastWords(D d, const std::byte* end) {
   const hn::Rebind<uint16_t, D> d16;

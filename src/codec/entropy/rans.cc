@@ -58,8 +58,8 @@ std::optional<size_t> Encode(Bytes symbols, MutableBytes out) {
   states.fill(context_rans::kInitialState);
   for (size_t i = 0; i < symbols.size(); i += kPiece) {
     const Bytes piece = symbols.subspan(i, std::min(kPiece, symbols.size() - i));
-    end += context_rans::EncodeSymbols(table, kMaxLanes, piece, ContextsOf(piece.size()), states,
-                                       end);
+    end +=
+        context_rans::EncodeSymbols(table, kMaxLanes, piece, ContextsOf(piece.size()), states, end);
   }
   std::memcpy(first_half, states.data(), kHalf);
   std::memcpy(end, &states[kMaxLanes / 2], kHalf);
@@ -81,9 +81,9 @@ bool Decode(Bytes coded, MutableBytes symbols, MutableBytes work) {
   for (size_t end = symbols.size(); end > 0;) {
     const size_t size = end % kPiece != 0 ? end % kPiece : kPiece;
     end -= size;
-    const auto left = context_rans::DecodeSymbols(table, kMaxLanes, body.subspan(kHalf, words),
-                                                  ContextsOf(size), states,
-                                                  symbols.subspan(end, size));
+    const auto left =
+        context_rans::DecodeSymbols(table, kMaxLanes, body.subspan(kHalf, words), ContextsOf(size),
+                                    states, symbols.subspan(end, size));
     if (!left) return false;
     words = *left;
   }

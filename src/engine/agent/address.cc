@@ -42,12 +42,12 @@ std::vector<fs::path> RuntimeDirectories() {
 }
 
 tl::unexpected<Error> NotSafe(const fs::path& directory, const char* why, bool is_ours) {
-  return Fail(is_ours ? ErrorKind::kIo : ErrorKind::kAlreadyExists,
-              fmt::format("{} {}, so that others could reach the agent; {}", directory.string(),
-                          why,
-                          is_ours ? "remove it and it is made anew"
-                                  : "let XDG_RUNTIME_DIR name a directory of yours, the same for "
-                                    "all ranks of this machine"));
+  return Fail(
+      is_ours ? ErrorKind::kIo : ErrorKind::kAlreadyExists,
+      fmt::format("{} {}, so that others could reach the agent; {}", directory.string(), why,
+                  is_ours ? "remove it and it is made anew"
+                          : "let XDG_RUNTIME_DIR name a directory of yours, the same for "
+                            "all ranks of this machine"));
 }
 
 Result<void> MakeSafe(const fs::path& directory) {

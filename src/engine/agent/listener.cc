@@ -79,9 +79,7 @@ Result<Fd> Listener::Accept() const {
   return client && IsSameUser(client.get()) ? std::move(client) : Fd();
 }
 
-bool Listener::HasSuccessor() const {
-  return !lock_ && access(address_.lock.c_str(), F_OK) == 0;
-}
+bool Listener::HasSuccessor() const { return !lock_ && access(address_.lock.c_str(), F_OK) == 0; }
 
 void Listener::Close() {
   if (lock_) {

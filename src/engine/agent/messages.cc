@@ -111,8 +111,8 @@ Result<Ancestor> ToAncestor(const Json& json) {
 
 Result<Lineage> ToLineage(const Json& json) {
   Fields fields(json);
-  Lineage lineage{.run = fields.U64("run"), .order = fields.U64("order"), .parent = {},
-                  .ancestors = {}};
+  Lineage lineage{
+      .run = fields.U64("run"), .order = fields.U64("order"), .parent = {}, .ancestors = {}};
   const ParentSave parent{fields.U64("parent_step"), fields.U64("parent_save_id")};
   if (fields.Bool("has_parent")) lineage.parent = parent;
   BITSNAP_ASSIGN(lineage.ancestors, ToList<Ancestor>(fields.Array("ancestors"), ToAncestor));

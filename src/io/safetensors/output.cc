@@ -202,8 +202,7 @@ Result<std::unique_ptr<Output>> Output::Open(const fs::path& path, bool replace,
   }
   if (status && !S_ISREG(status->st_mode)) return Stream::Open(target);
   if (status && !replace) {
-    return Fail(ErrorKind::kAlreadyExists,
-                fmt::format("{} exists already", path.string()));
+    return Fail(ErrorKind::kAlreadyExists, fmt::format("{} exists already", path.string()));
   }
   std::error_code unknown;
   const fs::space_info space = fs::space(ParentOf(target), unknown);
