@@ -32,8 +32,9 @@ Result<SavePlan> PlanOnBase(std::span<const TensorView> tensors, const PlanOptio
   }
   BaseDecision decision{true, "asked for"};
   if (!candidate.asked_for) {
-    decision = DecideBase(candidate.step, Estimate(*samples),
-                          {candidate.chain_bytes, candidate.chain_snapshots});
+    decision =
+        DecideBase(candidate.step, Estimate(*samples),
+                   {candidate.file.file_bytes(), candidate.chain_bytes, candidate.chain_snapshots});
   }
   BITSNAP_TRY(maker.Narrow(*samples, decision.delta));
   SavePlan plan{{}, candidate.step, std::move(decision.why), maker.Take()};

@@ -187,6 +187,16 @@ UnitPlan Narrow(UnitPlan plan, const UnitSample& sample, bool with_base) {
   return plan;
 }
 
+namespace {
+
+// Bytes of a snapshot of such a chain, if its base took `standalone` bytes.
+double AverageToday(uint64_t standalone, const Chain& chain) {
+  const double of_base = static_cast<double>(chain.bytes) / static_cast<double>(chain.base_bytes);
+  return static_cast<double>(standalone) * of_base / static_cast<double>(chain.snapshots);
+}
+
+}  // namespace
+
 BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const Chain& chain) {
   const uint64_t standalone = estimate.standalone_bytes;
   const uint64_t delta = estimate.delta_bytes;
@@ -197,10 +207,10 @@ BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const 
             fmt::format("leaning on step {} would save about {:.0f} %, less than a twentieth",
                         base_step, saved)};
   }
-  if (chain.snapshots > 1 && delta > chain.bytes / chain.snapshots) {
+  if (chain.snapshots > 1 && static_cast<double>(delta) > AverageToday(standalone, chain)) {
     return {false,
             fmt::format("leaning on step {} would save about {:.0f} %, but it is so far that a "
-                        "new base pays: its {} snapshots are smaller on average",
+                        "new base pays: {} snapshots of such a chain would be smaller on average",
                         base_step, saved, chain.snapshots)};
   }
   return {true, fmt::format("leaning on step {} saves about {:.0f} %", base_step, saved)};

@@ -57,8 +57,9 @@ struct SizeEstimate {
 
 // What a base and the deltas that lean on it so far take on disk.
 struct Chain {
-  uint64_t bytes = 0;
-  uint64_t snapshots = 0;
+  uint64_t base_bytes = 0;
+  uint64_t bytes = 0;      // of base and deltas
+  uint64_t snapshots = 0;  // base and deltas
 };
 
 struct BaseDecision {
@@ -67,9 +68,10 @@ struct BaseDecision {
 };
 
 // Whether to lean on the base of `base_step`. It must save a twentieth, which is what the
-// dependency is worth; and the delta must not be larger than the chain's snapshots are on average,
-// the base included: from then on every further delta would raise that average, and a new base
-// lowers it.
+// dependency is worth; and the delta must not be larger than a chain's snapshots would be on average
+// if it began today, the base included: from then on every further delta would raise that average,
+// and a new base lowers it. Today's average is that of this chain, times what a base takes today
+// over what this one took: early in a training snapshots shrink from step to step.
 BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const Chain& chain);
 
 }  // namespace bitsnap

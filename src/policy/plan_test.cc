@@ -167,16 +167,16 @@ TEST(PlanMoments, LeansWhereThatSavesOneInSixtyFour) {
 }
 
 TEST(DecideBase, AsksForATwentieth) {
-  EXPECT_TRUE(DecideBase(5, {1000, 950}, {1000, 1}).delta);
-  EXPECT_FALSE(DecideBase(5, {1000, 951}, {1000, 1}).delta);
-  EXPECT_FALSE(DecideBase(5, {1000, 2000}, {1000, 1}).delta);
-  EXPECT_FALSE(DecideBase(5, {0, 0}, {1000, 1}).delta);
-  EXPECT_TRUE(DecideBase(5, {1000, 0}, {1000, 1}).delta);
+  EXPECT_TRUE(DecideBase(5, {1000, 950}, {1000, 1000, 1}).delta);
+  EXPECT_FALSE(DecideBase(5, {1000, 951}, {1000, 1000, 1}).delta);
+  EXPECT_FALSE(DecideBase(5, {1000, 2000}, {1000, 1000, 1}).delta);
+  EXPECT_FALSE(DecideBase(5, {0, 0}, {1000, 1000, 1}).delta);
+  EXPECT_TRUE(DecideBase(5, {1000, 0}, {1000, 1000, 1}).delta);
 }
 
 // Deltas that grow from 100 bytes by 20 each, over a base of 1000.
 TEST(DecideBase, StartsAnewWhereTheAverageIsLeast) {
-  Chain chain{1000, 1};
+  Chain chain{1000, 1000, 1};
   uint64_t delta = 100;
   while (DecideBase(5, {1000, delta}, chain).delta) {
     chain.bytes += delta;
@@ -190,6 +190,14 @@ TEST(DecideBase, StartsAnewWhereTheAverageIsLeast) {
   };
   EXPECT_LE(average(chain.snapshots), average(chain.snapshots + 1));
   EXPECT_LE(average(chain.snapshots), average(chain.snapshots - 1));
+}
+
+// An expensive base does not excuse deltas that are far from it once bases have become cheap.
+TEST(DecideBase, ComparesWithWhatAChainWouldTakeToday) {
+  const Chain chain{5000, 5000 + 4 * 3000, 5};  // 3400 on average
+  EXPECT_TRUE(DecideBase(5, {5000, 3300}, chain).delta);
+  EXPECT_FALSE(DecideBase(5, {4000, 3300}, chain).delta);
+  EXPECT_TRUE(DecideBase(5, {4000, 2700}, chain).delta);
 }
 
 class RelationsTest : public testing::Test {
