@@ -9,6 +9,7 @@
 #include "engine/agent/session.h"
 #include "engine/arena.h"
 #include "fuzz/agent_script.h"
+#include "io/test_directory.h"
 
 namespace bitsnap::agent {
 namespace {
@@ -184,10 +185,12 @@ void ExpectGoodClientIsServed(Agent& agent) {
 
 void Try(Bytes input) {
   static const Folder folder;
+  static const TestDirectory log_folder;
   static const Store store = *Store::OpenOrCreate(folder.path());
   const size_t before = OpenFiles();
   {
-    Agent agent(store, std::nullopt);
+    Log log(log_folder.path() / "log");
+    Agent agent(store, std::nullopt, log);
     {
       Serving serving(agent);
       HostileClient(serving.client().get(), store).Run(ReadSteps(input));
@@ -195,6 +198,7 @@ void Try(Bytes input) {
     while (!agent.is_idle()) std::this_thread::yield();
     folder.Clear();
     ExpectGoodClientIsServed(agent);
+    log.End();
   }
   Require(OpenFiles() == before);
   folder.Clear();
