@@ -1,7 +1,6 @@
 #include "policy/plan.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include <fmt/format.h>
 
@@ -135,7 +134,9 @@ UnitPlan PlanUnit(Profile profile, std::span<const TensorInfo* const> tensors,
   UnitPlan plan;
   std::vector<CodecId> lossy;
   // The later ones expect more of the data: they come first where two are as good.
-  for (const Codec* codec : AllCodecs() | std::views::reverse) {
+  const auto codecs = AllCodecs();
+  for (auto entry = codecs.rbegin(); entry != codecs.rend(); ++entry) {
+    const Codec* codec = *entry;
     const Loss loss = codec->LossWithin(accepted);
     if (!Fits(*codec, tensors, leanings) || loss > demands.most) continue;
     if (codec->is_quick() || !demands.quick) {
