@@ -190,10 +190,12 @@ UnitPlan Narrow(UnitPlan plan, const UnitSample& sample, bool with_base) {
 
 namespace {
 
-// Bytes of a snapshot of such a chain, if its base took `standalone` bytes.
+// Bytes of a snapshot of the chain, or of one like it whose base takes `standalone` bytes, if these
+// are fewer than its own base's.
 double AverageToday(uint64_t standalone, const Chain& chain) {
-  const double of_base = static_cast<double>(chain.bytes) / static_cast<double>(chain.base_bytes);
-  return static_cast<double>(standalone) * of_base / static_cast<double>(chain.snapshots);
+  const double average = static_cast<double>(chain.bytes) / static_cast<double>(chain.snapshots);
+  if (standalone >= chain.base_bytes) return average;
+  return average * static_cast<double>(standalone) / static_cast<double>(chain.base_bytes);
 }
 
 }  // namespace

@@ -198,6 +198,7 @@ TEST(DecideBase, ComparesWithWhatAChainWouldTakeToday) {
   EXPECT_TRUE(DecideBase(5, {5000, 3300}, chain).delta);
   EXPECT_FALSE(DecideBase(5, {4000, 3300}, chain).delta);
   EXPECT_TRUE(DecideBase(5, {4000, 2700}, chain).delta);
+  EXPECT_FALSE(DecideBase(5, {9000, 3500}, chain).delta);  // nor does a cheap base
 }
 
 class RelationsTest : public testing::Test {
