@@ -70,8 +70,9 @@ struct BaseDecision {
 // Whether to lean on the base of `base_step`. It must save a twentieth, which is what the
 // dependency is worth; and the delta must not be larger than a chain's snapshots would be on
 // average if it began today, the base included: from then on every further delta would raise that
-// average, and a new base lowers it. Today's average is that of this chain, less in proportion where a
-// base takes less today than this one took: early in a training snapshots shrink from step to step.
+// average, and a new base lowers it. Today's average is that of this chain, less in proportion
+// where a base takes less today than this one took: early in a training snapshots shrink from step
+// to step.
 BaseDecision DecideBase(uint64_t base_step, const SizeEstimate& estimate, const Chain& chain);
 
 }  // namespace bitsnap
