@@ -93,9 +93,15 @@ def test_only_what_is_missing_is_measured_again(folder):
     assert {path: path.stat().st_mtime_ns for path in files} == files
     assert missing.exists()
     after = (folder / "quality.csv").read_text()
-    assert [line.split(",")[:17] for line in after.splitlines()] == [
-        line.split(",")[:17] for line in before.splitlines()
+    assert [without_ratio(line) for line in after.splitlines()] == [
+        without_ratio(line) for line in before.splitlines()
     ]
+
+
+def without_ratio(line):
+    """What a repetition gives again: a run's random id makes a file a byte larger or smaller."""
+    fields = line.split(",")[:17]
+    return fields[:12] + fields[13:]
 
 
 def test_report_shows_every_run(rows, tmp_path):
