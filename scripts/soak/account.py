@@ -68,6 +68,11 @@ class Account:
         """The store said that it did not take it: nothing of it may come."""
         self.allowed.remove(save)
 
+    def half_replaced(self, step):
+        """Of several ranks only some may have come through to replace `step`: then it is gone."""
+        if self.floor and self.floor.step == step:
+            self.allowed += self.line()[1:]
+
     def reported(self, *runs):
         """Of each run its saves in order and the last one that was reported durable, or None.
 
@@ -88,7 +93,10 @@ class Account:
             raise Broken(f"{save} came back instead of {wanted}; line: {self.told_line()}")
         if save is not self.floor and not save.damaged:
             save.instead_of = self.floor
-        self.allowed = [save] if quiet else self.allowed[self.allowed.index(save) :]
+        place = self.allowed.index(save)
+        # Of two runs at once the agent may still save the one's, or have it in memory.
+        raced = [other for other in self.allowed[:place] if other.raced]
+        self.allowed = [save] if quiet else [save, *raced, *self.allowed[place + 1 :]]
         return save
 
     def line(self, newest=None):

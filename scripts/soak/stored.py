@@ -17,8 +17,10 @@ def parse(line):
 
 def restore_newest(tell, path, ranks):
     """The number of the save that each rank gets, 0 for none."""
-    store = bitsnap.Store(path, create=True)
-    restored = [_restore_newest(store, rank) for rank in range(ranks)]
+    store, restored, before = bitsnap.Store(path, create=True), [], None
+    while len({*restored}) != 1 and restored != before:  # an agent may go on saving
+        before = restored
+        restored = [_restore_newest(store, rank) for rank in range(ranks)]
     if len({*restored}) > 1:  # damaged for some: the newest that all can read
         lowest = min(step for step, _ in restored)
         steps = [info.step for info in store.list() if not info.abandoned and info.step <= lowest]

@@ -38,6 +38,8 @@ class Told:
         saves = []
         parent = self._account.saves.get(self._restored[0]) if self._restored else None
         for number, step, way in sorted(begun, key=lambda words: int(words[0])):
+            if len(self._lines) > 1:
+                self._account.half_replaced(int(step))
             if saves:
                 parent = saves[-1].parent if way == "again" else saves[-1]
             saves.append(self._account.attempt(int(step), parent, int(number)))
@@ -54,7 +56,7 @@ class Told:
                 wanted = " or ".join(map(str, allowed))
                 raise Broken(f"a trainer restored {save} instead of {wanted}")
             if alone and save:
-                self._account.allowed = allowed[allowed.index(save) :] + self.saves
+                self._account.restored(number, quiet=False)
 
 
 def _durable(lines):

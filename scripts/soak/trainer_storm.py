@@ -98,7 +98,8 @@ class TrainerStorm:
         kinds = {"go on": 60, "go back": 20, "start afresh": 5, "two runs": 15}
         (kind,) = self.random.choices([*kinds], [*kinds.values()])
         settings = dict(survives=victim == "fail")
-        if kind == "go back":
+        # An agent may be removing steps.
+        if kind == "go back" and not agents_of(self.store):
             settings["step"] = self.step_to_go_back_to()
         elif kind == "start afresh" and not self.has_first_step():
             settings["afresh"] = True
